@@ -1,0 +1,1 @@
+"""exiftool's home: every tag that a file carries, as plain values."""

@@ -1,0 +1,1 @@
+"""Plain values: the standard library only, no input and no output."""

@@ -1,0 +1,1 @@
+"""The work: making what is published match what the source holds."""

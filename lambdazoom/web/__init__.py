@@ -1,0 +1,1 @@
+"""Flask's home: the pages, and the stable addresses of the tiles."""
