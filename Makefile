@@ -1,0 +1,70 @@
+# LambdaZoom's commands. Each does all of its own set-up; nothing is installed outside this folder, but for Chromium (see below).
+#
+#   make demo [PORT=8001]   set everything up, draw three samples, serve and process the folders under data/
+#   make test               all tests, browser tests included     make test-long   what takes minutes
+#   make check              ruff, mypy strict                     make bench       us against our peers
+#   make requirements       pin requirements*.in anew             make clean       remove what these commands made, but for data/
+
+PORT ?= 8000
+# the first Python that is new enough and can make virtual environments; 3.13 is what is deployed
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check
+
+.PHONY: demo test test-long check bench requirements clean assets exiftool exiftool-dev chromium
+
+demo: .venv/.done assets exiftool
+	@.venv/bin/python samples/draw.py data/source
+	@.venv/bin/python -m lambdazoom serve --port $(PORT) --other-port-hint "make demo PORT={port}"
+
+test: .venv-dev/.done assets exiftool-dev chromium
+	.venv-dev/bin/python -m pytest -n 2 --dist worksteal
+
+test-long: .venv-dev/.done assets exiftool-dev chromium
+	.venv-dev/bin/python -m pytest -m long
+
+check: .venv-dev/.done
+	.venv-dev/bin/ruff check
+	.venv-dev/bin/ruff format --check
+	.venv-dev/bin/mypy
+
+bench: .venv-dev/.done
+	.venv-dev/bin/python -m benchmarks.dzsave
+
+# what is deployed: requirements.txt and nothing else, for Zappa zips it
+.venv/.done: requirements.txt
+	@$(if $(PYTHON),,echo "LambdaZoom needs Python 3.11 or newer, with its venv module." >&2; exit 1)
+	@echo "Setting up .venv (Python packages) ..."
+	@$(PYTHON) -m venv --clear .venv && .venv/bin/python $(PIP_INSTALL) -r requirements.txt && touch $@
+
+.venv-dev/.done: requirements-dev.txt
+	@$(if $(PYTHON),,echo "LambdaZoom needs Python 3.11 or newer, with its venv module." >&2; exit 1)
+	@echo "Setting up .venv-dev (Python packages for tests) ..."
+	@$(PYTHON) -m venv --clear .venv-dev && .venv-dev/bin/python $(PIP_INSTALL) -r requirements-dev.txt && touch $@
+
+node_modules/.done: package.json package-lock.json
+	@command -v npm >/dev/null || { echo "LambdaZoom needs Node.js with npm for the viewer and exiftool." >&2; exit 1; }
+	@echo "Fetching the viewer and exiftool ..."
+	@npm ci --silent --no-audit --no-fund --ignore-scripts && touch $@
+
+assets: static/vendor/openseadragon/.done
+
+static/vendor/openseadragon/.done: node_modules/.done
+	@mkdir -p $(@D) && cp node_modules/openseadragon/build/openseadragon/openseadragon.min.js node_modules/openseadragon/LICENSE.txt $(@D) && touch $@
+
+exiftool: .venv/.done node_modules/.done
+	@.venv/bin/python -m lambdazoom.operations.bundle
+
+exiftool-dev: .venv-dev/.done node_modules/.done
+	@.venv-dev/bin/python -m lambdazoom.operations.bundle
+
+chromium:
+	@tests/chromium.sh
+
+# versions are chosen in the .in files; uv finds all that they need, for every Python and system at once
+requirements: .venv-dev/.done
+	.venv-dev/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --upgrade requirements.in -o requirements.txt
+	.venv-dev/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header -c requirements.txt requirements-dev.in -o requirements-dev.txt
+
+clean:
+	rm -rf .venv .venv-dev node_modules static/vendor build .mypy_cache .pytest_cache .ruff_cache .hypothesis

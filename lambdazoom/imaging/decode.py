@@ -1,0 +1,42 @@
+"""From a file to upright 8-bit sRGB pixels. The plain path: the whole image at once, 4 bytes a pixel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from lambdazoom.imaging.colour import to_srgb
+from lambdazoom.imaging.formats import Header, open_image, reading
+
+_ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image ready to be tiled: RGB pixels, upright; `remarks` are sentences on what was changed on the way."""
+
+    pixels: Image.Image
+    header: Header
+    remarks: tuple[str, ...]
+
+
+def decode(path: Path, name: str, max_pixels: int) -> Decoded:
+    """All pixels of the image's largest page; `name` is what errors call it.
+
+    Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge.
+    """
+    with open_image(path, name, max_pixels) as (image, header), reading(name):
+        image.load()
+        pixels, remarks = to_srgb(_upright(image), name)
+    if header.kind == "TIFF" and header.pages > 1:
+        remarks = (f"Page {header.page + 1} of {header.pages}, the largest, is shown.", *remarks)
+    return Decoded(pixels, header, remarks)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        if image.getexif().get(_ORIENTATION, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError, EOFError):
+        return image  # an EXIF block that can't be read turns nothing

@@ -1,0 +1,330 @@
+"""Every tag of a file: a path goes to one long-lived exiftool process, plain values that JSON can hold come back.
+
+What the tags mean is not decided here: which of them make a caption stands in lambdazoom.metadata.facts, and which may be shared
+is the business of privacy. Nothing is written, and exiftool is not installed (lambdazoom.operations.bundle does that).
+"""
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import re
+import secrets
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NotRequired, Self, TypeAlias, TypedDict
+
+import exiftool as pyexiftool
+
+from lambdazoom.model.errors import ExifToolFailed, ExifToolMissing, ExifToolTimeout, MetadataError
+
+TagValue: TypeAlias = "str | int | float | list[TagValue] | dict[str, TagValue]"
+
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+"""All that exiftool sees of our environment: what parses strangers' files must not hold our keys."""
+
+MAX_REPLY_BYTES = 64 * 2**20
+"""More than any honest file has to say: without -b exiftool names binary values instead of printing them."""
+
+MAX_DEPTH = 64
+"""Levels in one structured tag: the deepest that people use have five or six, and json gives up at a thousand."""
+
+READ = (
+    *("-j", "-l", "-a", "-struct", "-G0:1:4"),
+    *("-api", "StructFormat=JSONQ"),  # every value as a string, exactly as the text print has it: 1.10 stays 1.10, TRUE stays TRUE
+    *("-charset", "filename=utf8"),
+    "--System:all",  # name, folder, times and rights of our own temporary file
+)
+
+NUMBER = re.compile(r"-?(\d|[1-9]\d{1,14})(\.\d{1,16})?(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+"""What exiftool itself takes for a number in JSON (EscapeJSON in its script): 007 and longer ones are names of something."""
+
+PR_SET_DUMPABLE = 4  # linux/prctl.h
+
+
+class Tag(TypedDict):
+    """One tag: `text` as people read it; `number`, exiftool's raw value, where it differs from the text.
+
+    `text` is a string, or, for lists and structures (-struct), a list or mapping of such strings in the file's own nesting. `number`
+    has the same shape; its leaves are ints and floats where they are numbers (a latitude in degrees), else strings ("JPG").
+    """
+
+    text: TagValue
+    number: NotRequired[TagValue]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What exiftool read in one file, in its order, ready for json.dumps.
+
+    A key is exiftool's groups of families 0, 1 and 4 and the tag's name: "EXIF:IFD0:Make", "File:MIMEType". Family 4 tells tags of one name
+    apart *across all groups*, so the second Make is "EXIF:IFD1:Copy1:Make" and the GPS's own latitude, beside the composite one,
+    is "EXIF:GPS:Copy1:GPSLatitude": ask with facts.without_copy where the origin matters.
+    """
+
+    tags: Mapping[str, Tag]
+    exiftool_version: str
+
+
+def find_exiftool(configured: Path | None = None) -> Path:
+    """The exiftool to use: the configured one, else the bundle in build/exiftool, else the one on PATH.
+
+    Raises ExifToolMissing; a configured one that isn't there is never replaced by another.
+    """
+    if configured is not None:
+        return _executable(configured)
+    bundled = Path(__file__).resolve().parents[2] / "build" / "exiftool" / "exiftool"
+    if bundled.is_file():
+        return _executable(bundled)
+    installed = shutil.which("exiftool")
+    if installed is None:
+        raise ExifToolMissing("There is no exiftool: `make demo` builds one, and so does `python -m lambdazoom.operations.bundle`.")
+    return Path(installed).absolute()
+
+
+def _executable(path: Path) -> Path:
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise ExifToolMissing(f"{path} is no program that can be started: `python -m lambdazoom.operations.bundle` builds an exiftool.")
+    return path.absolute()
+
+
+def hide_environment() -> None:
+    """Make this process undumpable on Linux, so that its children can't read /proc/<our pid>/environ, where the AWS keys stand.
+
+    A child of the same user may read that file whatever its own environment holds; a parser that was taken over would. A process
+    that is not dumpable keeps its /proc files from it (prctl(2), PR_SET_DUMPABLE). Only the start of another program undoes it, so children
+    themselves are as usual. The price: no core dumps of this process, and no debugger attaches to it without root.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_DUMPABLE, *map(ctypes.c_ulong, (0, 0, 0, 0))) != 0:
+        raise ExifToolMissing(f"exiftool is not started: our environment can't be hidden from it ({os.strerror(ctypes.get_errno())}).")
+
+
+class ExifTool:
+    """One exiftool process for many files and threads: started at the first, replaced when it dies, gone after close().
+
+    `seconds` is the limit for each file (and for a start); a process that exceeds it is killed with its children.
+    After close() the next read would start another one.
+    """
+
+    def __init__(self, configured: Path | None = None, *, seconds: float = 30.0) -> None:
+        self._configured = configured
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs now, if one does."""
+        process = self._process
+        return process.pid if process is not None and process.alive else None
+
+    def close(self) -> None:
+        """End the process, after the file that it is reading."""
+        with self._lock:
+            self._stop()
+
+    def read(self, path: Path) -> Metadata:
+        """Every tag of the file at `path`, which the caller named: never a name that a stranger chose.
+
+        A file of a kind that exiftool doesn't know, an empty one and one that is not there raise ExifToolFailed with the reason.
+        A damaged or odd file of which something could be read is no failure, be it a plain text: exiftool's complaint is then
+        the tag "ExifTool:Warning" or "ExifTool:Error" among the others. Raises ExifToolMissing, ExifToolFailed, ExifToolTimeout.
+        """
+        argument = _argument(path)
+        with self._lock:
+            process = self._started()
+            with self._or_stopped(ExifToolFailed("exiftool stopped in the middle of this file.")):
+                reply = process.execute(*READ, argument)
+        return _metadata(reply)
+
+    def _started(self) -> "_Process":
+        if self._process is not None and self._process.alive:
+            return self._process
+        self._stop()
+        executable = find_exiftool(self._configured)
+        hide_environment()
+        with self._or_stopped(
+            ExifToolMissing(f"{executable} does not start; `python -m lambdazoom.operations.bundle` builds one that does.")
+        ):
+            self._process = _Process(executable, self._seconds)
+            self._process.run()
+        return self._process
+
+    @contextlib.contextmanager
+    def _or_stopped(self, broken: MetadataError) -> Iterator[None]:
+        """Translates what may go wrong in an exchange; whatever interrupts one, its process can't be used for the next."""
+        answered = False
+        try:
+            yield
+            answered = True
+        except TimeoutError as error:
+            raise ExifToolTimeout(f"exiftool took longer than {self._seconds:g} s.") from error
+        except (EOFError, OSError) as error:
+            raise broken from error
+        finally:
+            if not answered:
+                self._stop()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        self._process = None
+
+
+class _Process(pyexiftool.ExifTool):  # type: ignore[misc] # PyExifTool has no types
+    """PyExifTool's process, with a start and a wait of our own.
+
+    PyExifTool 0.5.6 can't give the child another environment; it runs Python between fork and exec, unsafe in threads, to have
+    the child killed when the *thread* that started it ends; and its execute() has no time limit, is stuck when the child fills
+    stderr, and spins for ever when the child dies.
+    """
+
+    _process: Any
+
+    def __init__(self, executable: Path, seconds: float) -> None:
+        super().__init__(executable=str(executable), common_args=[], config_file="", encoding="utf-8")
+        self._seconds = seconds
+
+    def __del__(self) -> None:
+        self.kill()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; PyExifTool's `running` warns if it doesn't."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def run(self) -> None:
+        """Start it, in a session of its own so that kill() reaches its children; `-config ""` first, or ~/.ExifTool_config would be run."""
+        command = [self.executable, "-config", self.config_file, "-stay_open", "True", "-@", "-"]
+        self._process = subprocess.Popen(  # noqa: S603 - the program that the operator chose
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+        self._running = True
+        self._ver = self.execute("-ver").strip()
+
+    def execute(self, *params: str) -> str:
+        """What exiftool prints for these arguments. Raises TimeoutError, and EOFError or OSError if it died."""
+        number = secrets.randbelow(10**9)  # a file can't guess it and so can't forge the end of the reply
+        mark = f"{{ready{number}}}\n"
+        lines = (*params, "-echo4", mark.strip(), f"-execute{number}\n")
+        # the last reply was read to its end, so the pipe is empty and takes these few hundred bytes at once
+        self._process.stdin.write(b"\n".join(map(os.fsencode, lines)))
+        reply = _reply(self._process, mark.encode(), self._seconds)
+        return reply.decode("utf-8", errors="replace")
+
+    def kill(self) -> None:
+        """End it and its children, and give back its pipes. exiftool only reads, so nothing is lost."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            # macOS says PermissionError of a group that has just ended
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        with self._process:
+            self._flag_running_false()
+
+
+def _reply(process: subprocess.Popen[bytes], mark: bytes, seconds: float) -> bytes:
+    """What stands on stdout before the mark; stderr is read up to the same mark, so that neither pipe fills."""
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        replies: dict[Any, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+        for pipe in replies:
+            selector.register(pipe, selectors.EVENT_READ)
+        while not all(reply.endswith(mark) for reply in replies.values()):
+            _wait(selector, replies, deadline - time.monotonic())
+    return bytes(replies[process.stdout].removesuffix(mark))
+
+
+def _wait(selector: selectors.BaseSelector, replies: dict[Any, bytearray], seconds: float) -> None:
+    """Take what comes next on either pipe."""
+    if seconds <= 0:
+        raise TimeoutError
+    for key, _ in selector.select(seconds):
+        chunk = os.read(key.fd, 2**16)
+        if not chunk:
+            raise EOFError
+        replies[key.fileobj] += chunk
+    if sum(map(len, replies.values())) > MAX_REPLY_BYTES:
+        raise ExifToolFailed(f"exiftool says more than {MAX_REPLY_BYTES:,} bytes about this file.")
+
+
+def _argument(path: Path) -> str:
+    """The path as one line of exiftool's argument file: absolute, so it begins with "/", and is neither an option nor a comment.
+
+    exiftool reads one argument a line, so a newline in a name would add options of the name's choosing, and `-if` runs perl code.
+    """
+    argument = str(path.absolute())
+    if not argument.startswith("/") or any(character in argument for character in "\n\r\0"):
+        raise ExifToolFailed("exiftool was not asked: the file's path has a line break or a NUL in it.")
+    if not path.is_file():
+        raise ExifToolFailed("exiftool was not asked: the file is not there.")
+    return argument
+
+
+def _metadata(reply: str) -> Metadata:
+    try:
+        [document] = json.loads(reply, parse_int=str, parse_float=str)
+        tags = {key: _tag(entry) for key, entry in document.items() if key != "SourceFile"}
+    except (ValueError, KeyError, RecursionError) as error:
+        raise ExifToolFailed("exiftool's answer about this file can't be read.") from error
+    if all(key.startswith("ExifTool:") for key in tags):
+        reason = tags.get("ExifTool:Error", {"text": "no tags"})["text"]
+        raise ExifToolFailed(f"exiftool can't read this file: {reason}.")
+    return Metadata(tags, str(tags["ExifTool:ExifToolVersion"]["text"]))
+
+
+def _tag(entry: dict[str, Any]) -> Tag:
+    if "num" not in entry:
+        return {"text": _leaves(entry["val"], str)}
+    return {"text": _leaves(entry["val"], str), "number": _leaves(entry["num"], _raw)}
+
+
+def _leaves(value: Any, leaf: Callable[[str], str | int | float], depth: int = 0) -> TagValue:
+    """The value in its own shape, with `leaf` applied at its ends."""
+    if depth > MAX_DEPTH:
+        raise ExifToolFailed(f"A tag of this file is nested more than {MAX_DEPTH} levels deep.")
+    if isinstance(value, dict):
+        return {key: _leaves(inner, leaf, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_leaves(inner, leaf, depth + 1) for inner in value]
+    return leaf(str(value))
+
+
+def _raw(text: str) -> str | int | float:
+    """A number where exiftool sees one; what is beyond a float's range stays text, for JSON has no infinity."""
+    if not NUMBER.fullmatch(text):
+        return text
+    if text.lstrip("-").isdigit():
+        return int(text)
+    return float(text) if math.isfinite(float(text)) else text

@@ -1,0 +1,203 @@
+"""What we know of one image, and how it is written down as JSON; no I/O."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from lambdazoom.model.errors import LambdaZoomError
+from lambdazoom.model.keys import ImageKey, SourceVersion
+
+SCHEMA = 1
+HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # a run that works writes progress every 5 s at most
+
+
+class State(StrEnum):
+    """What has become of an image; derived from its steps, never stored."""
+
+    WAITING = "waiting"
+    PROCESSING = "processing"
+    STALLED = "stalled"
+    PUBLISHED = "published"
+    IGNORED = "ignored"
+    FAILED = "failed"
+    REMOVED = "removed"
+
+
+class Outcome(StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one step ended: for anything but DONE, `sentence` is for people and `code` for programs.
+
+    `final` says that nothing but a new source version, or somebody's wish, starts it again.
+    """
+
+    outcome: Outcome
+    sentence: str = ""
+    code: str = ""
+    final: bool = True
+
+    @classmethod
+    def failed(cls, error: LambdaZoomError, final: bool) -> Self:
+        """The step that ended in this error."""
+        return cls(Outcome.FAILED, str(error), error.code, final)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What a page says about an image; empty where the file tells nothing."""
+
+    title: str = ""
+    creator: str = ""
+    rights: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `done` tiles of `total`, at `stage` ("reading", "tiling", ...)."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+    @property
+    def percent(self) -> int:
+        """Tiles done, 0 to 100."""
+        return 100 * self.done // self.total if self.total else 0
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """All that is known of one image and of the version of its source that was looked at last.
+
+    Sizes are in pixels after orientation, `tile_bytes` and `version.size` in bytes, times aware UTC. `run` and `heartbeat_at`
+    belong to the run that works on it now, and are empty when none does.
+    """
+
+    key: str
+    version: SourceVersion
+    seen_at: datetime
+    tiles: Step | None = None
+    metadata: Step | None = None
+    removed_at: datetime | None = None
+    kind: str = ""
+    width: int = 0
+    height: int = 0
+    tile_count: int = 0
+    tile_bytes: int = 0
+    seconds: float = 0.0
+    sha256: str = ""
+    generation: str = ""
+    recipe: str = ""
+    remarks: tuple[str, ...] = ()
+    caption: Caption = field(default_factory=Caption)
+    attempts: int = 0
+    run: str = ""
+    heartbeat_at: datetime | None = None
+    progress: Progress | None = None
+    finished_at: datetime | None = None
+    schema: int = SCHEMA
+
+    @property
+    def image(self) -> ImageKey:
+        """The names of what belongs to it."""
+        return ImageKey(self.key)
+
+    def state(self, now: datetime) -> State:
+        """What has become of it, as of `now` (a run that shows no sign of life is stalled)."""
+        if self.removed_at:
+            return State.REMOVED
+        if self.heartbeat_at:
+            return State.PROCESSING if self.is_alive(now) else State.STALLED
+        if self.tiles is None:
+            return State.WAITING
+        return {Outcome.DONE: State.PUBLISHED, Outcome.IGNORED: State.IGNORED, Outcome.FAILED: State.FAILED}[self.tiles.outcome]
+
+    def is_alive(self, now: datetime) -> bool:
+        """Whether a run is at work and was heard of lately."""
+        return self.heartbeat_at is not None and now - self.heartbeat_at < HEARTBEAT_TIMEOUT
+
+    @property
+    def complaints(self) -> tuple[str, ...]:
+        """The sentences of what went wrong; where there are no tiles, what became of the metadata is not worth one."""
+        if self.tiles and self.tiles.outcome == Outcome.FAILED:
+            return (self.tiles.sentence,)
+        if self.metadata and self.metadata.outcome == Outcome.FAILED:
+            return (f"The image is ready. Its metadata could not be read: {self.metadata.sentence}",)
+        return ()
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody should read its complaints."""
+        return bool(self.complaints)
+
+    def at_rest(self) -> "ImageRecord":
+        """The record with no run at work."""
+        return replace(self, run="", heartbeat_at=None, progress=None)
+
+    def to_json(self) -> bytes:
+        """The record as JSON text in ASCII (keys may hold bytes that are no UTF-8)."""
+        return json.dumps(asdict(self), default=_as_text, indent=1).encode("ascii")
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """The record of a JSON text; ValueError if a later version of the program wrote it."""
+        document: dict[str, Any] = json.loads(text)
+        if document["schema"] > SCHEMA:
+            raise ValueError(f"a record of schema {document['schema']}; this version knows {SCHEMA}")
+        known = {each.name for each in fields(cls)}
+        values = {name: _UNPACK.get(name, _as_it_is)(value) for name, value in document.items() if name in known and value is not None}
+        return cls(**values)
+
+
+def version_document(version: SourceVersion) -> dict[str, Any]:
+    """A source version as JSON values."""
+    return {**asdict(version), "last_modified": version.last_modified.isoformat()}
+
+
+def version_from(document: Mapping[str, Any]) -> SourceVersion:
+    """The source version of JSON values."""
+    return SourceVersion(
+        etag=document["etag"],
+        last_modified=datetime.fromisoformat(document["last_modified"]),
+        size=document["size"],
+        version_id=document["version_id"],
+    )
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    raise TypeError(f"{value!r} has no place in a record")
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _step_from(document: Mapping[str, Any]) -> Step:
+    return Step(**{**document, "outcome": Outcome(document["outcome"])})
+
+
+_UNPACK: dict[str, Callable[[Any], Any]] = {
+    "version": version_from,
+    "seen_at": datetime.fromisoformat,
+    "removed_at": datetime.fromisoformat,
+    "heartbeat_at": datetime.fromisoformat,
+    "finished_at": datetime.fromisoformat,
+    "tiles": _step_from,
+    "metadata": _step_from,
+    "remarks": tuple,
+    "caption": lambda document: Caption(**document),
+    "progress": lambda document: Progress(**document),
+}

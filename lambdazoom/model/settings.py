@@ -1,0 +1,163 @@
+"""The settings: one declared list that feeds reading, help, the `settings` command and docs/settings.md; no I/O."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from lambdazoom.model.errors import SettingsError
+from lambdazoom.model.geometry import CONTENT_TYPES, Recipe
+
+PREFIX = "LAMBDAZOOM_"
+MAX_PIXELS = 4_000_000_000
+
+# names of the program that LambdaZoom follows, and what they are called here
+SUCCESSORS = {
+    "S3_SOURCE_BUCKET": "LAMBDAZOOM_SOURCE",
+    "S3_ZOOM_BUCKET": "LAMBDAZOOM_ZOOM",
+    "S3_METADATA_BUCKET": "LAMBDAZOOM_METADATA",
+    "DEEPZOOM_TILE_SIZE": "LAMBDAZOOM_TILE_SIZE",
+    "DEEPZOOM_TILE_FORMAT": "LAMBDAZOOM_FORMAT",
+    "DEEPZOOM_IMAGE_QUALITY": "LAMBDAZOOM_QUALITY",
+}
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _whole_number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.strip().lstrip("-").isdecimal() or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least:,} to {most:,}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(" or ".join(choices))
+        return text
+
+    return parse
+
+
+def _folder(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("the path of a folder")
+    if "://" in text:
+        raise ValueError("the path of a folder; this version keeps everything in folders")
+    return text
+
+
+def _address(text: str) -> str:
+    if text and not text.startswith(("https://", "http://")):
+        raise ValueError("an address that starts with https:// or http://")
+    return text.rstrip("/")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its name in the environment, its default as text, what it does, and how its text is read.
+
+    `parse` raises a ValueError whose text says what would be right.
+    """
+
+    name: str
+    default: str
+    help: str
+    parse: Callable[[str], Any] = _text
+
+    @property
+    def field(self) -> str:
+        """Its name as an attribute of Settings."""
+        return self.name.removeprefix(PREFIX).lower()
+
+
+SETTINGS = (
+    Setting("LAMBDAZOOM_SOURCE", "data/source", "Where images are put. LambdaZoom only ever reads it.", _folder),
+    Setting("LAMBDAZOOM_ZOOM", "data/zoom", "Where descriptors and tiles go.", _folder),
+    Setting("LAMBDAZOOM_METADATA", "data/metadata", "Where metadata and records go.", _folder),
+    Setting("LAMBDAZOOM_TILE_SIZE", "254", "The side of a tile in pixels, without overlap.", _whole_number(64, 4096)),
+    Setting("LAMBDAZOOM_OVERLAP", "1", "Pixels that neighbouring tiles share on each side.", _whole_number(0, 16)),
+    Setting("LAMBDAZOOM_FORMAT", "jpg", "The format of the tiles: jpg or png.", _one_of(tuple(CONTENT_TYPES))),
+    Setting("LAMBDAZOOM_QUALITY", "80", "The quality of JPEG tiles, 1 to 100.", _whole_number(1, 100)),
+    Setting(
+        "LAMBDAZOOM_TILES_URL",
+        "",
+        "Where browsers find the zoom store directly (a CDN, say). Published descriptors then name their tiles by this address.",
+        _address,
+    ),
+    Setting(
+        "LAMBDAZOOM_MAX_PIXELS",
+        str(MAX_PIXELS),
+        "An image that claims more pixels than this is refused before it is decoded.",
+        _whole_number(1, 10**12),
+    ),
+    Setting("LAMBDAZOOM_JOBS", "2", "How many images `serve` works on at the same time.", _whole_number(1, 64)),
+    Setting("LAMBDAZOOM_EXIFTOOL", "", "The path of exiftool, if it is not the one that `make` installs or the one on PATH."),
+    Setting("LAMBDAZOOM_EXIFTOOL_SECONDS", "30", "How long exiftool may take for one file.", _whole_number(1, 600)),
+    Setting(
+        "LAMBDAZOOM_GRACE_SECONDS",
+        "3600",
+        "How long a replaced or removed pyramid keeps its tiles, for viewers that still show it.",
+        _whole_number(0, 10**8),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, read and checked; `origins` says for each name where its value came from."""
+
+    source: str
+    zoom: str
+    metadata: str
+    tile_size: int
+    overlap: int
+    format: str
+    quality: int
+    tiles_url: str
+    max_pixels: int
+    jobs: int
+    exiftool: str
+    exiftool_seconds: int
+    grace_seconds: int
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Self:
+        """The settings of an environment; SettingsError for an unknown name or a value that can't be."""
+        _refuse_unknown(environment)
+        values = {setting.field: _read(setting, environment) for setting in SETTINGS}
+        origins = {setting.name: "environment" if setting.name in environment else "default" for setting in SETTINGS}
+        return cls(**values, origins=origins)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How pyramids are made."""
+        return Recipe(self.tile_size, self.overlap, self.format, self.quality)
+
+    def value_of(self, setting: Setting) -> str:
+        """The value in force, as text."""
+        return str(getattr(self, setting.field))
+
+
+def _read(setting: Setting, environment: Mapping[str, str]) -> Any:
+    text = environment.get(setting.name, setting.default)
+    try:
+        return setting.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{setting.name} is {text!r}; it must be {error}.") from error
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    names = [setting.name for setting in SETTINGS]
+    for name in sorted(environment):
+        if name in SUCCESSORS:
+            raise SettingsError(f"{name} is a name of the original program; here it is called {SUCCESSORS[name]}.")
+        if name.startswith(PREFIX) and name not in names:
+            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+            raise SettingsError(f"There is no setting {name}. Do you mean {nearest}?")

@@ -1,0 +1,159 @@
+"""From a source object to a generation and a metadata document, ready to be published; nothing is published here.
+
+This is the boundary of the steps: what goes wrong in one becomes a Step on the record, and the other goes on.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from lambdazoom.imaging import formats
+from lambdazoom.imaging.decode import decode
+from lambdazoom.imaging.tiler import Tile, Tiling, tile
+from lambdazoom.metadata.exiftool import Metadata
+from lambdazoom.metadata.facts import caption
+from lambdazoom.model.errors import Conflict, ImageError, Interrupted, LambdaZoomError, MetadataError, NotFound, Unstorable
+from lambdazoom.model.geometry import Pyramid
+from lambdazoom.model.keys import MAX_NAME_BYTES, MAX_SEGMENT_BYTES, ImageKey, SourceObject
+from lambdazoom.model.records import ImageRecord, Outcome, Step
+from lambdazoom.publishing import generations
+from lambdazoom.publishing.generations import Published
+from lambdazoom.publishing.pulse import Pulse
+from lambdazoom.publishing.workspace import Workspace
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_FINAL = (ImageError, MetadataError, Unstorable)  # what the same source version would only meet again
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is missing: the tiles, the metadata, or both."""
+
+    tiles: bool
+    metadata: bool
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a run made: the record, at rest, with both steps; the generation and the metadata, if they were made."""
+
+    record: ImageRecord
+    generation: Published | None = None
+    metadata: Metadata | None = None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    generation: Published
+    tiling: Tiling
+    kind: str
+    remarks: tuple[str, ...]
+
+
+def make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace) -> Made:
+    """Make what is wanted of this version of the source; the steps of the record say how that went.
+
+    Raises Conflict or NotFound if the source holds something else by now, and Interrupted.
+    """
+    started_at = workspace.now()
+    made, step = _attempt(current, lambda: _make(wanted, current, pulse, workspace))
+    if made is None:  # it could not even be fetched
+        made = Made(replace(pulse.kept.record, tiles=step, metadata=step))
+    finished_at = workspace.now()
+    seconds = (finished_at - started_at).total_seconds()
+    return replace(made, record=replace(made.record.at_rest(), seconds=seconds, finished_at=finished_at))
+
+
+def _make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace) -> Made:
+    image, record = ImageKey(current.key), pulse.kept.record
+    if not image.is_storable:
+        raise Unstorable(f"Its name is too long: {MAX_NAME_BYTES} bytes can be stored, {MAX_SEGMENT_BYTES} for each folder. Rename it.")
+    with workspace.source.fetch(current) as path, ThreadPoolExecutor(1, thread_name_prefix="sha256") as side:
+        digest = side.submit(_sha256, path)
+        if not formats.is_image_name(current.key) and not formats.looks_like_an_image(path):
+            ignored = Step(Outcome.IGNORED, f"{image.display} is no image, by name or by content, and was passed over.", "ignored")
+            return Made(replace(record, tiles=ignored, metadata=ignored, sha256=digest.result()))
+        metadata, cut = None, None
+        if wanted.metadata:
+            pulse.stage("reading metadata")
+            metadata, metadata_step = _attempt(current, lambda: workspace.exiftool.read(path))
+            record = replace(record, metadata=metadata_step)
+        if wanted.tiles:
+            cut, tiles_step = _attempt(current, lambda: _cut(path, current, pulse, workspace))
+            record = replace(record, tiles=tiles_step)
+        record = replace(record, sha256=digest.result())
+    return Made(_filled_in(record, cut, metadata), cut.generation if cut else None, metadata)
+
+
+def _cut(path: Path, current: SourceObject, pulse: Pulse, workspace: Workspace) -> _Cut:
+    image = ImageKey(current.key)
+    if not image.is_storable:
+        raise Unstorable(
+            f"Its name is too long to be stored: {MAX_NAME_BYTES} bytes are possible, {MAX_SEGMENT_BYTES} a folder. Rename it."
+        )
+    pulse.stage("reading")
+    decoded = decode(path, image.display, workspace.settings.max_pixels)
+    recipe = workspace.settings.recipe
+    pyramid = Pyramid(decoded.pixels.width, decoded.pixels.height, recipe)
+    generation = generations.begin(image, pyramid, workspace.metadata, workspace.now(), workspace.grace)
+    write = generations.tile_writer(generation, recipe, workspace.zoom)
+
+    def sink(each: Tile) -> None:
+        if workspace.stopping.is_set():
+            raise Interrupted(f"{image.display} was interrupted; nothing was published.")
+        write(each)
+        pulse.advance()
+
+    pulse.stage("tiling", pyramid.tile_count)
+    tiling = tile(decoded.pixels, pyramid, sink)
+    pulse.stage("storing")
+    generations.complete(generation, pyramid, tiling, workspace.zoom)
+    published = Published(generation, pyramid, current.version, recipe.fingerprint, etag="")
+    return _Cut(published, tiling, decoded.header.kind, decoded.remarks)
+
+
+def _filled_in(record: ImageRecord, cut: _Cut | None, metadata: Metadata | None) -> ImageRecord:
+    if metadata:
+        record = replace(record, caption=caption(metadata))
+    if cut:
+        pyramid = cut.generation.pyramid
+        record = replace(
+            record,
+            kind=cut.kind,
+            width=pyramid.width,
+            height=pyramid.height,
+            tile_count=cut.tiling.tile_count,
+            tile_bytes=cut.tiling.tile_bytes,
+            generation=cut.generation.generation.id,
+            recipe=cut.generation.recipe,
+            remarks=cut.remarks,
+        )
+    return record
+
+
+def _attempt(current: SourceObject, work: Callable[[], T]) -> tuple[T | None, Step]:
+    """The step boundary: what the work gives, and how it ended. A source that changed or vanished is nobody's failure."""
+    name = ImageKey(current.key).display
+    try:
+        return work(), Step(Outcome.DONE)
+    except (Conflict, NotFound, Interrupted):
+        raise
+    except LambdaZoomError as error:
+        return None, Step.failed(error, final=isinstance(error, _FINAL))
+    except MemoryError:
+        return None, Step(Outcome.FAILED, f"{name} needs more memory than there is. Give it more, or save it smaller.", "memory")
+    except Exception as error:
+        log.exception("unexpected error", extra={"key": current.key})
+        sentence = f"{name} met an unexpected error ({type(error).__name__}: {error}). Please report it."
+        return None, Step(Outcome.FAILED, sentence, "unexpected")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,71 @@
+"""`serve`: the application, the watch over the source folder and the workers, in one process."""
+
+import errno
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+from waitress.server import create_server
+
+from lambdazoom.model.settings import Settings
+from lambdazoom.publishing.workers import Workers
+from lambdazoom.publishing.workspace import open_workspace
+from lambdazoom.storage.folder import FolderSource
+from lambdazoom.storage.watch import Watch
+from lambdazoom.terminal import Terminal
+from lambdazoom.web.application import create_app
+
+WEB_THREADS = 8
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class PortInUse(Exception):
+    """Somebody else listens there already."""
+
+
+def run(settings: Settings, host: str, port: int) -> None:
+    """Serve until Ctrl-C or SIGTERM; PortInUse, SettingsError."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    workspace = open_workspace(settings)
+    terminal = Terminal()
+    with ExitStack() as stack:
+        stack.callback(workspace.close)
+        try:
+            server = create_server(create_app(lambda: workspace), host=host, port=port, threads=WEB_THREADS, ident=None)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse from error
+            raise
+        stack.callback(server.close)
+        _announce(settings, host, port)
+        stack.callback(terminal.close)
+        workers = stack.enter_context(Workers(workspace, terminal))
+        if isinstance(workspace.source, FolderSource):
+            workspace.source.root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(Watch(workspace.source, workers.put))
+        stack.enter_context(_stopped_by_sigterm())
+        server.run()  # returns on KeyboardInterrupt
+    click.echo("\nStopped. What was not finished goes on with the next start.")
+
+
+def _announce(settings: Settings, host: str, port: int) -> None:
+    click.echo(f"LambdaZoom: http://{host}:{port}")
+    click.echo(f"Put images into {Path(settings.source)}; Ctrl-C stops.")
+    if host not in LOOPBACK:
+        click.echo(f"There is no sign-in: whoever reaches {host} sees all images.", err=True)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

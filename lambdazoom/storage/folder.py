@@ -1,0 +1,245 @@
+"""A folder as a source or a store: a first-class store without AWS, with the promises of storage/base.py.
+
+A commit (conditional write or delete) holds the store's flock, which the kernel frees when its owner dies. Control objects'
+etag is the SHA-256 of their bytes; a source's is inode, size and modification time.
+"""
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, StorageError, Unstorable
+from lambdazoom.model.keys import SourceObject, SourceVersion, display_name
+from lambdazoom.storage.base import Headers, Stored
+
+LOCK = ".lambdazoom.lock"
+_TEMPORARY = ".lambdazoom-"  # names of unfinished writes begin with this; listings pass over them
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
+
+
+class FolderSource:
+    """The originals in a folder and its subfolders; links to folders are not followed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def list(self) -> Iterator[SourceObject]:
+        """Every file; one that vanishes meanwhile, or is no plain file, is passed over."""
+        self._require_root()
+        for name in _walk(self.root, "", ""):
+            try:
+                yield self.head(name)
+            except (NotFound, AccessDenied):
+                continue
+
+    def head(self, key: str) -> SourceObject:
+        """The file as it is now; a folder that is not there at all is a StorageError, so that nobody takes it for empty."""
+        path = _inside(self.root, key)
+        self._require_root()
+        with _named(key):
+            status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise NotFound(f"{display_name(key)} is not a file.")
+        return SourceObject(key, _version(status))
+
+    def _require_root(self) -> None:
+        if not self.root.is_dir():
+            raise StorageError(f"The source folder {self.root} is not there.")
+
+    @contextmanager
+    def fetch(self, wanted: SourceObject) -> Iterator[Path]:
+        """A link to the file under a name of our own, in a folder that only we can enter."""
+        path = _inside(self.root, wanted.key).absolute()
+        with _named(wanted.key), path.open("rb") as opened:
+            version = _version(os.fstat(opened.fileno()))
+        if version != wanted.version:
+            raise Conflict(f"{display_name(wanted.key)} has changed.")
+        with tempfile.TemporaryDirectory(prefix="lambdazoom-") as private:
+            suffix = _SUFFIX.search(path.name)
+            link = Path(private) / f"source{suffix[0] if suffix else ''}"
+            link.symlink_to(path)
+            yield link
+
+
+class FolderStore:
+    """What we make, in a folder. An object's name is its path below `root`; its headers are what the file name says."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, name: str) -> Stored:
+        """The whole file."""
+        with _named(name):
+            data = _inside(self.root, name).read_bytes()
+        return Stored(data, _etag(data))
+
+    def write(self, name: str, data: bytes, headers: Headers, etag: str | None) -> str:  # noqa: ARG002 (a file has no headers)
+        """A new file renamed into place, under the store's lock."""
+        path = _inside(self.root, name)
+        with _named(name, writing=True), self._locked():
+            if self._etag_at(path) != etag:
+                raise Conflict(f"{name} was changed by somebody else.")
+            _write_whole(path, data)
+        return _etag(data)
+
+    def delete(self, name: str, etag: str) -> None:
+        """The file, and the folders that it leaves empty."""
+        path = _inside(self.root, name)
+        with _named(name), self._locked():
+            if self._etag_at(path) != etag:
+                raise Conflict(f"{name} was changed by somebody else.")
+            path.unlink()
+            _prune(path.parent, self.root)
+
+    def discard(self, name: str) -> None:
+        """The file, and the folders that it leaves empty."""
+        path = _inside(self.root, name)
+        if not path.exists():
+            return
+        with _named(name), self._locked():
+            path.unlink(missing_ok=True)
+            _prune(path.parent, self.root)
+
+    def put(self, name: str, data: bytes, headers: Headers) -> None:  # noqa: ARG002
+        """A plain write: nobody reads it before it is named by a committed object."""
+        path = _inside(self.root, name)
+        with _named(name, writing=True):
+            try:
+                path.write_bytes(data)
+            except FileNotFoundError:  # the first of its folder
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        """A walk in the order of the names that enters only folders which can hold such names."""
+        return _walk(self.root, prefix, after)
+
+    def flush(self) -> None:
+        """One sync of the file system that holds the folder."""
+        with _named(str(self.root)):
+            _sync_file_system(self.root)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)  # and with it the lock
+
+    def _etag_at(self, path: Path) -> str | None:
+        try:
+            return _etag(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _version(status: os.stat_result) -> SourceVersion:
+    modified = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1_000_000, UTC)
+    return SourceVersion(f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}", modified, status.st_size)
+
+
+def _inside(root: Path, name: str) -> Path:
+    """The path of a name below `root`; Unstorable for a name that would lead elsewhere or that no file can bear."""
+    if "\0" in name or any(segment in ("", ".", "..") for segment in name.split("/")):
+        raise Unstorable(f"No file can be named {display_name(name)!r}.")
+    return root / name
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(data)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _prune(folder: Path, root: Path) -> None:
+    """Remove the folder and those above it, up to `root`, as far as they are empty."""
+    while folder != root:
+        try:
+            folder.rmdir()
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return
+            raise
+        folder = folder.parent
+
+
+def _walk(folder: Path, prefix: str, after: str, base: str = "") -> Iterator[str]:
+    """The names of the files below, sorted as whole names: as S3 does, "a-b" stands before "a/b"."""
+    try:
+        entries = sorted((entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name) for entry in os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except PermissionError as error:
+        raise AccessDenied(f"The folder {display_name(str(folder))} can't be listed: permission denied.") from error
+    for entry in entries:
+        name = base + entry
+        if entry.endswith("/"):
+            can_match = name.startswith(prefix) or prefix.startswith(name)
+            if can_match and not (after > name and not after.startswith(name)):
+                yield from _walk(folder / entry, prefix, after, name)
+        elif name.startswith(prefix) and name > after and not entry.startswith(_TEMPORARY) and entry != LOCK:
+            yield name
+
+
+_DENIED = "{name} can't be opened: permission denied. Give the user that runs LambdaZoom access to it."
+_REFUSED = "This file system refuses the name {name}."
+_REFUSALS: dict[int | None, tuple[type[StorageError], str]] = {
+    errno.ENOENT: (NotFound, "There is no {name}."),
+    errno.ENOTDIR: (NotFound, "There is no {name}."),
+    errno.EACCES: (AccessDenied, _DENIED),
+    errno.EPERM: (AccessDenied, _DENIED),
+    errno.ENAMETOOLONG: (Unstorable, "The name {name} is too long for this file system."),
+    errno.EILSEQ: (Unstorable, _REFUSED),
+    errno.EINVAL: (Unstorable, _REFUSED),
+    errno.ENOSPC: (StorageError, "The disk is full; {name} was not written. Free some space and retry."),
+}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EEXIST, errno.EISDIR}  # when writing: a file stands where a folder must be, or the reverse
+
+
+@contextmanager
+def _named(name: str, writing: bool = False) -> Iterator[None]:
+    """Turn what the operating system says into our own errors, which name the object."""
+    try:
+        yield
+    except OSError as error:
+        shown = display_name(name)
+        if writing and error.errno in _IN_THE_WAY:
+            raise Unstorable(f"{shown} can't be stored: a file and a folder of the same name meet there.") from error
+        kind, sentence = _REFUSALS.get(error.errno, (StorageError, f"{{name}}: {error.strerror or error}."))
+        raise kind(sentence.format(name=shown)) from error
+
+
+def _sync_file_system(folder: Path) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "syncfs"):
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if library.syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(descriptor)

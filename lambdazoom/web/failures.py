@@ -1,0 +1,88 @@
+"""What a request that fails is answered: one table, and a page or a line of text that never holds a traceback."""
+
+import logging
+import secrets
+
+from flask import Flask, Response, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from lambdazoom.model.errors import (
+    AccessDenied,
+    Conflict,
+    ImageError,
+    Interrupted,
+    LambdaZoomError,
+    MetadataError,
+    NotFound,
+    SettingsError,
+    StorageError,
+    Unstorable,
+)
+
+# looked up along the exception's ancestors, the nearest first
+STATUS: dict[type, int] = {
+    NotFound: 404,
+    Unstorable: 404,  # a name that no store can hold is a name of nothing
+    ImageError: 422,
+    Conflict: 409,
+    Interrupted: 503,
+    MetadataError: 502,
+    AccessDenied: 502,  # the store refused us; it says nothing about whoever asks
+    StorageError: 502,
+    SettingsError: 500,
+    LambdaZoomError: 500,
+}
+SENTENCES = {
+    404: "There is nothing at this address. It may have been deleted or renamed.",
+    405: "This address can't be used that way.",
+}
+REFUSED = "This request could not be understood."
+UNEXPECTED = "Something went wrong here. It was written to the log under the reference below."
+
+_log = logging.getLogger(__name__)
+
+
+def install(application: Flask) -> None:
+    """Answer every failed request of the application."""
+    application.register_error_handler(LambdaZoomError, _named)
+    application.register_error_handler(HTTPException, _refused)
+    application.register_error_handler(Exception, _unexpected)
+
+
+def status_of(error: LambdaZoomError) -> int:
+    """The HTTP status of one of our errors."""
+    return next(STATUS[ancestor] for ancestor in type(error).__mro__ if ancestor in STATUS)
+
+
+def _named(error: LambdaZoomError) -> Response:
+    status = status_of(error)
+    reference = _logged(error) if status >= 500 else ""
+    return _answer(str(error), status, reference)
+
+
+def _refused(error: HTTPException) -> Response:
+    if error.response is not None:
+        return make_response(error.response)
+    status = error.code or 500
+    return _answer(SENTENCES.get(status, REFUSED), status)
+
+
+def _unexpected(error: Exception) -> Response:
+    return _answer(UNEXPECTED, 500, _logged(error, traceback=True))
+
+
+def _logged(error: Exception, traceback: bool = False) -> str:
+    reference = secrets.token_hex(4)
+    details = {"reference": reference, "method": request.method, "path": request.path}
+    _log.error("%s %s failed: %s (reference %s)", request.method, request.path, error, reference, extra=details, exc_info=traceback)
+    return reference
+
+
+def _answer(sentence: str, status: int, reference: str = "") -> Response:
+    if request.blueprint == "tiles":
+        text = f"{sentence} Reference: {reference}\n" if reference else f"{sentence}\n"
+        response = make_response(text, status, {"Content-Type": "text/plain; charset=utf-8"})
+    else:
+        response = make_response(render_template("error.html", sentence=sentence, status=status, reference=reference), status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
