@@ -2,8 +2,6 @@
 
 import os
 
-from waitress import serve
-
 from lambdazoom.model.settings import Settings
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.web.application import create_app
@@ -16,4 +14,6 @@ def _open() -> Workspace:
 app = create_app(_open)
 
 if __name__ == "__main__":
-    serve(app, listen="127.0.0.1:8000")
+    from waitress import serve  # not on Lambda
+
+    serve(app, listen="127.0.0.1:8000", threads=8)

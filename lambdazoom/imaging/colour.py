@@ -9,7 +9,8 @@ from lambdazoom.model.errors import UnsupportedImage
 
 BACKGROUND = (255, 255, 255)  # what shows through transparent pixels: tiles have no alpha
 
-_DEEP = {"I;16": 257, "I;16L": 257, "I;16B": 257, "I;16N": 257}  # 65,535 / 257 = 255
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+_DEEP_SCALE = 257  # 65,535 / 257 = 255
 
 
 def to_srgb(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]]:
@@ -36,10 +37,9 @@ def to_srgb(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]
 
 
 def _to_8_bit(image: Image.Image, name: str, remarks: list[str]) -> Image.Image:
-    if image.mode in _DEEP:
-        divisor = _DEEP[image.mode]
+    if image.mode in _DEEP or (image.mode == "I" and image.format == "PPM"):
         remarks.append("16 bits a sample were reduced to 8.")
-        return image.point(lambda value: value * (1 / divisor) + 0).convert("L")
+        return _reduced_to_8_bit(image)
     if image.mode in ("I", "F"):
         samples = "floating-point" if image.mode == "F" else "32-bit"
         raise UnsupportedImage(f"{name} has {samples} samples, which are not opened here. Save it with 8 or 16 bits a sample.")
@@ -48,8 +48,20 @@ def _to_8_bit(image: Image.Image, name: str, remarks: list[str]) -> Image.Image:
     return image
 
 
+def _reduced_to_8_bit(image: Image.Image) -> Image.Image:
+    if image.mode != "I;16":
+        image = image.convert("I")  # Pillow scales the other modes of 16 bits only from here
+    reduced = image.point(lambda value: value * (1 / _DEEP_SCALE) + 0.5).convert("L")
+    if "transparency" in image.info:
+        reduced.info["transparency"] = round(image.info["transparency"] / _DEEP_SCALE)
+    return reduced
+
+
 def _alpha(image: Image.Image) -> Image.Image | None:
     if "transparency" in image.info and image.mode in ("L", "RGB"):
+        colour = image.info["transparency"]
+        if isinstance(colour, tuple) and max(colour) > 255:  # 16 bits a sample, of which Pillow keeps the high bytes
+            image.info["transparency"] = tuple(part >> 8 for part in colour)
         return image.convert("RGBA").getchannel("A")
     return image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
 

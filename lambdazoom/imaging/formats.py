@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, UnsupportedImage
 
@@ -22,12 +22,13 @@ _IMAGE_SUFFIXES = (
     ".avif .tga .ico .psd .heic .heif .jxl .svg .svs .ndpi .dng .cr2 .cr3 .nef .arw .orf .raf .rw2 .exr .hdr .eps"
 ).split()
 
-# what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError
-_BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+# what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError, RuntimeError is AVIF's
+_BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error)
 
 _HEAD_BYTES = 4096
 _MAX_PAGES = 1000  # of a TIFF, looked at to find the largest
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHER_IMAGES = (
     (4, b"ftypheic", "HEIC"),
     (4, b"ftypheix", "HEIC"),
@@ -77,10 +78,9 @@ def open_image(path: Path, name: str, max_pixels: int) -> Iterator[tuple[Image.I
 
     `name` is what errors call it. Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge.
     """
-    Image.MAX_IMAGE_PIXELS = None  # our own limit stands in for Pillow's, which real images exceed daily
     with reading(name):
         try:
-            image = Image.open(path, formats=OPENED)
+            image = _open(path, OPENED)
         except UnidentifiedImageError as error:
             raise _refusal(path, name) from error
     with image:
@@ -121,7 +121,7 @@ def looks_like_an_image(path: Path) -> bool:
     if _match(head, _OTHER_IMAGES) or _is_svg(head):
         return True
     try:
-        with Image.open(path, formats=[kind for kind in OPENED if kind != "TGA"]):  # TGA has no signature: nearly anything passes
+        with _open(path, tuple(kind for kind in OPENED if kind != "TGA")):  # TGA has no signature: nearly anything passes
             return True
     except _BROKEN:
         return False
@@ -140,6 +140,11 @@ def describe(path: Path) -> str:
     return "plain text" if _is_text(head) else "of no kind that we know"
 
 
+def _open(path: Path, kinds: tuple[str, ...]) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = None  # our own limit stands in for Pillow's, which real images exceed daily
+    return Image.open(path, formats=kinds)
+
+
 def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptImage:
     head = _head(path)
     other = "SVG" if _is_svg(head) else _match(head, _OTHER_IMAGES)
@@ -147,9 +152,22 @@ def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptIm
         return UnsupportedImage(f"{name} is an image of the kind {other}, which is not opened here. Save it as JPEG, PNG or TIFF.")
     if not head:
         return NotAnImage(f"{name} is empty. Upload it again, or delete it in the source.")
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"GIF8", b"BM")):
+    if head.startswith(_TIFF) and _has_unknown_samples(path):
+        return UnsupportedImage(f"{name} is a TIFF with samples of a kind that is not opened here. Save it with 8 or 16 bits a sample.")
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *_TIFF, b"GIF8", b"BM")):
         return CorruptImage(f"{name} is damaged: its header can't be read. Upload it again.")
     return NotAnImage(f"{name} is not an image: its content is {describe(path)}. Replace or delete it in the source.")
+
+
+def _has_unknown_samples(path: Path) -> bool:
+    """Whether a TIFF is sound, but Pillow has no mode for its samples (floating-point RGB, 16-bit Lab or grey with alpha)."""
+    try:
+        with TiffImagePlugin.TiffImageFile(path):
+            return False
+    except SyntaxError as error:
+        return "unknown pixel mode" in str(error)
+    except _BROKEN:
+        return False
 
 
 def _largest_page(image: Image.Image, name: str) -> int:

@@ -98,6 +98,7 @@ def image(name: str) -> str:
         generation=shown.generation.id if shown else "",
         status=status,
         notice=_notice(record, shown, status),
+        complaints=[sentence for sentence in record.complaints if shown or not status or sentence != status.sentence],
         facts=cards.facts(record),
         groups=presentation.groups(_tags(wanted)),
         refresh=0 if shown else _refresh([status], False),

@@ -9,9 +9,10 @@ TAIL = 9  # characters of a long name's end that stay in view: extension and run
 MAX_VALUE = 500  # characters of one metadata value on a page; the JSON has all of it
 
 # width : height in hundredths, in steps of 5 %; static/ratios.css has a class for each
-RATIOS = tuple(round(60 * 1.05**step) for step in range(40))
+RATIOS = tuple(round(50 * 1.05**step) for step in range(38))
 UNKNOWN_RATIO = (4, 3)
 
+EXIFTOOL = "ExifTool"  # the group of its version and warnings
 HEADINGS = {
     "File": "File",
     "EXIF IFD0": "Camera and image",
@@ -29,7 +30,7 @@ HEADINGS = {
     "ICC_Profile": "Colour profile",
     "ICC_Profile ICC-header": "Colour profile, header",
     "Composite": "Worked out by exiftool",
-    "ExifTool": "exiftool",
+    EXIFTOOL: "exiftool",
     "MakerNotes": "Camera maker's notes",
 }
 _GROUP_PARTS = 2  # families 0 and 1; the copy number after them makes no group of its own
@@ -100,11 +101,12 @@ def dimensions(width: int, height: int) -> str:
 
 
 def megapixels(width: int, height: int) -> str:
-    """The area of an image: "0.06 megapixels", "101 megapixels", "1.5 gigapixels"."""
+    """The area of an image: "0.060 megapixels", "1.0 megapixels", "101 megapixels", "1.5 gigapixels"."""
     area = width * height / 1_000_000
     if area >= 1000:
         return f"{area / 1000:,.1f} gigapixels"
-    return f"{area:.0f} megapixels" if area >= 10 else f"{area:.2g} megapixels"
+    digits = 0 if area >= 10 else 1 if area >= 0.1 else 3
+    return f"{area:,.{digits}f} megapixels"
 
 
 def ago(moment: datetime, now: datetime) -> str:
@@ -158,12 +160,13 @@ def is_extreme(width: int, height: int) -> bool:
 
 
 def groups(tags: Mapping[str, Mapping[str, Any]]) -> tuple[Group, ...]:
-    """The tags of a metadata document by exiftool's groups of families 0 and 1, both in the order of the document."""
+    """The tags of a metadata document by exiftool's groups of families 0 and 1, in the document's order, exiftool's own words last."""
     found: dict[str, list[Row]] = {}
     for key, tag in tags.items():
         *families, name = key.split(":")
         found.setdefault(" ".join(families[:_GROUP_PARTS]), []).append(Row(name, value_text(tag["text"])))
-    return tuple(Group(_heading(origin), origin, tuple(rows)) for origin, rows in found.items())
+    ordered = sorted(found, key=lambda origin: origin == EXIFTOOL)
+    return tuple(Group(_heading(origin), origin, tuple(found[origin])) for origin in ordered)
 
 
 def _heading(origin: str) -> str:

@@ -49,7 +49,7 @@ def test_the_list_shows_each_image_with_size_and_time(client: FlaskClient, publi
     page = client.get("/").text
     assert 'href="/image/trip/cat.jpg"' in page
     assert f'src="/thumbnail/trip/cat.jpg.jpg?v={made.generation}"' in page
-    assert "1,200 × 840 · <time datetime=" in page
+    assert "1,200 × 840 ·</span> <time datetime=" in page
     assert "just now</time>" in page
     assert "1 image</a>" in page
     assert "refresh" not in page
@@ -122,7 +122,7 @@ def test_an_image_page_has_viewer_facts_and_metadata(client: FlaskClient, publis
     page = client.get("/image/trip/cat.jpg").text
     assert f'data-descriptor="/dzi/trip/cat.jpg.dzi?v={made.generation}"' in page
     for fact in (
-        "1,200 × 840 · 1 megapixels",
+        "1,200 × 840 · 1.0 megapixels",
         made.sha256,
         "Acme Optics",
         "Ann Painter",

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_bytes_are_told_in_decimal_units(size: int, words: str) -> None:
 
 def test_durations_and_areas_are_told_in_fitting_units() -> None:
     assert [presentation.seconds(duration) for duration in (0.041, 2.34, 119.6)] == ["0.04 s", "2.3 s", "2 min 0 s"]
-    assert presentation.megapixels(300, 200) == "0.06 megapixels"
+    assert presentation.megapixels(300, 200) == "0.060 megapixels"
     assert presentation.megapixels(12_000, 8_400) == "101 megapixels"
     assert presentation.megapixels(60_000, 40_000) == "2.4 gigapixels"
 
@@ -81,7 +82,7 @@ def test_every_ratio_has_its_class_in_the_style_sheet() -> None:
     assert written == {step: step / 100 for step in presentation.RATIOS}
 
 
-@pytest.mark.parametrize(("width", "height"), [(12_000, 8_400), (1000, 1000), (601, 1000), (4000, 1000)])
+@pytest.mark.parametrize(("width", "height"), [(12_000, 8_400), (1000, 1000), (601, 1000), (3000, 1000)])
 def test_a_tile_has_the_images_proportions_to_a_few_percent(width: int, height: int) -> None:
     assert presentation.ratio(width, height) / 100 == pytest.approx(width / height, rel=0.03)
     assert not presentation.is_extreme(width, height)
@@ -95,7 +96,7 @@ def test_a_panorama_and_a_strip_get_the_outermost_proportions() -> None:
 
 
 def test_tags_are_grouped_under_headings_and_copies_stay_in_their_group() -> None:
-    tags = {
+    tags: dict[str, dict[str, Any]] = {
         "File:MIMEType": {"text": "image/jpeg"},
         "EXIF:IFD0:Make": {"text": "Acme"},
         "EXIF:IFD0:Copy1:Make": {"text": "Other"},

@@ -1,0 +1,128 @@
+"""Records in a store: saved if unchanged, found by key, by time and by what became of them."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lambdazoom.model.errors import Conflict, CorruptImage, StorageError
+from lambdazoom.model.keys import ImageKey, SourceVersion
+from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, State, Step
+from lambdazoom.publishing import catalog
+from lambdazoom.storage.base import EMPTY, JSON
+from lambdazoom.storage.folder import FolderStore
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+DONE = Step(Outcome.DONE)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "metadata")
+
+
+def record(key: str = "trip/cat.jpg", minutes: int = 0, **values: object) -> ImageRecord:
+    version = SourceVersion("1-2-3", NOW, 2, "v1")
+    return ImageRecord(key, version, NOW + timedelta(minutes=minutes), **values)  # type: ignore[arg-type]
+
+
+def test_a_record_comes_back_as_it_was_written(store: FolderStore) -> None:
+    written = record(
+        "sträße/\udcff~.jpg",
+        tiles=Step.failed(CorruptImage("It is cut off."), final=True),
+        metadata=DONE,
+        caption=Caption("Title", "Creator"),
+        remarks=("One.", "Two."),
+        progress=Progress("tiling", 3, 7),
+        heartbeat_at=NOW,
+        seconds=1.5,
+    )
+    catalog.save(written, None, store)
+    assert catalog.find(ImageKey(written.key), store) == written
+
+
+def test_a_record_of_a_later_version_is_not_misread(store: FolderStore) -> None:
+    later = replace(record(), schema=99)
+    catalog.save(later, None, store)
+    with pytest.raises(StorageError, match="later version"):
+        catalog.find(ImageKey(later.key), store)
+
+
+def test_saving_over_a_record_that_somebody_else_wrote_is_a_conflict(store: FolderStore) -> None:
+    kept = catalog.save(record(), None, store)
+    theirs = catalog.save(record(tiles=DONE), kept, store)
+    with pytest.raises(Conflict):
+        catalog.save(record(heartbeat_at=NOW), kept, store)
+    assert catalog.find(ImageKey("trip/cat.jpg"), store) == theirs.record
+    assert catalog.count("active", store) == 0, "the loser's entries are gone"
+
+
+def test_the_newest_come_first_and_pages_continue_at_the_cursor(store: FolderStore) -> None:
+    for number in range(7):
+        catalog.save(record(f"{number}.jpg", minutes=number), None, store)
+    first = catalog.newest(store, limit=3)
+    second = catalog.newest(store, after=first.cursor, limit=3)
+    third = catalog.newest(store, after=second.cursor, limit=3)
+    assert [each.key for page in (first, second, third) for each in page.records] == [f"{number}.jpg" for number in range(6, -1, -1)]
+    assert third.cursor == ""
+
+
+def test_lists_follow_what_becomes_of_an_image(store: FolderStore) -> None:
+    kept = catalog.save(record(heartbeat_at=NOW), None, store)
+    assert [each.key for each in catalog.listed("active", store).records] == ["trip/cat.jpg"]
+    kept = catalog.save(replace(kept.record.at_rest(), tiles=Step.failed(CorruptImage("Cut off."), final=True)), kept, store)
+    assert catalog.listed("active", store).records == ()
+    assert catalog.count("failed", store) == 1
+    kept = catalog.save(replace(kept.record, tiles=Step(Outcome.IGNORED, "No image.", "ignored")), kept, store)
+    assert (catalog.count("failed", store), catalog.count("ignored", store), catalog.count("newest", store)) == (0, 1, 0)
+    catalog.forget(kept, store)
+    assert catalog.count("ignored", store) == 0
+    assert list(store.list("")) == []
+
+
+def test_an_entry_that_its_record_does_not_bear_out_is_not_shown(store: FolderStore) -> None:
+    kept = catalog.save(record(tiles=DONE), None, store)
+    store.put(kept.record.image.index("failed"), b"", EMPTY)
+    store.put(ImageKey("never/there.jpg").newest(NOW), b"", EMPTY)
+    assert catalog.listed("failed", store).records == ()
+    assert [each.key for each in catalog.newest(store).records] == ["trip/cat.jpg"]
+
+
+def test_a_name_too_long_to_be_stored_is_listed_all_the_same(store: FolderStore) -> None:
+    catalog.save(record("x" * 400 + ".jpg"), None, store)
+    assert [each.key for each in catalog.newest(store).records] == ["x" * 400 + ".jpg"]
+
+
+def test_counting_stops_at_the_limit(store: FolderStore) -> None:
+    for number in range(5):
+        catalog.save(record(f"{number}.jpg"), None, store)
+    assert catalog.count("newest", store, limit=3) == 3
+
+
+def test_a_record_that_is_no_json_is_an_error_that_names_it(store: FolderStore) -> None:
+    store.write(ImageKey("cat.jpg").record, b"{", JSON, None)
+    with pytest.raises(StorageError, match=r"records/cat\.jpg\.json"):
+        catalog.find(ImageKey("cat.jpg"), store)
+
+
+@pytest.mark.parametrize(
+    ("values", "state"),
+    [
+        ({}, State.WAITING),
+        ({"heartbeat_at": NOW}, State.PROCESSING),
+        ({"heartbeat_at": NOW - timedelta(minutes=5)}, State.STALLED),
+        ({"tiles": DONE, "metadata": DONE}, State.PUBLISHED),
+        ({"tiles": DONE, "metadata": Step(Outcome.FAILED, "Too slow.")}, State.PUBLISHED),
+        ({"tiles": Step(Outcome.FAILED, "Cut off.")}, State.FAILED),
+        ({"tiles": Step(Outcome.IGNORED)}, State.IGNORED),
+        ({"tiles": DONE, "removed_at": NOW}, State.REMOVED),
+    ],
+)
+def test_the_state_follows_from_the_steps(values: dict[str, object], state: State) -> None:
+    assert record(**values).state(NOW) == state
+
+
+def test_metadata_alone_failing_is_said_after_what_succeeded() -> None:
+    slow = record(tiles=DONE, metadata=Step(Outcome.FAILED, "exiftool took longer than 30 s."))
+    assert slow.complaints == ("The image is ready. Its metadata could not be read: exiftool took longer than 30 s.",)

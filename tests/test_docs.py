@@ -1,0 +1,73 @@
+"""Documents stay true: every setting, command, path and link that they name exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lambdazoom.cli import commands
+from lambdazoom.model.settings import PREFIX, SETTINGS, SUCCESSORS
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+ROOMS = [path for path in (ROOT / "lambdazoom").iterdir() if path.is_dir()]
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def test_the_settings_page_is_made_from_the_declared_list() -> None:
+    printed = CliRunner().invoke(commands, ["settings", "--markdown"]).output
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == printed
+
+
+@each_document
+def test_every_setting_that_is_named_exists(document: Path) -> None:
+    known = {setting.name for setting in SETTINGS} | set(SUCCESSORS.values()) | {PREFIX}
+    assert set(re.findall(rf"{PREFIX}[A-Z_]*", document.read_text("utf-8"))) <= known
+
+
+@each_document
+def test_every_command_that_is_named_exists(document: Path) -> None:
+    text = document.read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"`make ([a-z-]+)|^    make ([a-z-]+)", text, re.MULTILINE):
+        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
+    for command in re.findall(r"-m lambdazoom ([a-z]+)", text):
+        assert command in commands.commands
+
+
+@each_document
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", document.read_text("utf-8")):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+@each_document
+def test_every_module_that_is_named_exists(document: Path) -> None:
+    text = document.read_text("utf-8")
+    for name in re.findall(r"`(?:lambdazoom/)?((?:[a-z_]+/)?[a-z_]+\.py)`", text):
+        assert (ROOT / name).exists() or (ROOT / "lambdazoom" / name).exists(), name
+
+
+def test_the_house_as_it_is_drawn_is_the_house_as_it_stands() -> None:
+    drawn = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for room in ROOMS:
+        if room.name == "__pycache__":
+            continue
+        assert f"{room.name}/" in drawn
+    for path in (ROOT / "lambdazoom" / "publishing").glob("[a-z]*.py"):
+        assert path.stem in drawn, path
+
+
+def test_the_readmes_first_screen_is_short_and_holds_the_two_commands() -> None:
+    first_screen = (ROOT / "README.md").read_text("utf-8").splitlines()[:25]
+    assert any("make demo" in line for line in first_screen)
+    assert any("make test" in line for line in first_screen)
+
+
+def test_no_file_names_a_package_registry_or_this_workplace() -> None:
+    hosts = ("pypi" + ".org", "registry" + ".npmjs", "deb" + "ian.org/debian", "/work" + "/")
+    for path in (ROOT / "package-lock.json", ROOT / "Makefile", *DOCUMENTS, *ROOT.glob("*requirements*")):
+        text = path.read_text("utf-8")
+        assert not [host for host in hosts if host in text], path
