@@ -1,10 +1,13 @@
-"""What the tests share: a workspace on three temporary folders, and small images drawn on the spot."""
+"""What the tests share: a workspace on three temporary folders, small images drawn on the spot, and a browser."""
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, sync_playwright
 
 from lambdazoom.model.settings import Settings
 from lambdazoom.operations import bundle
@@ -64,8 +67,35 @@ def draw(source: Path) -> Draw:
 
 
 def picture(width: int, height: int, seed: int = 1) -> Image.Image:
-    """A picture with smooth and busy parts, different for each seed: three gradients, turned and bent."""
+    """A picture with smooth and busy parts, every region unlike the others, another one for each seed."""
     across = Image.linear_gradient("L").resize((width, height))
-    around = Image.radial_gradient("L").resize((width, height))
-    bent = around.point(lambda value: (value * (7 + seed)) % 256)
-    return Image.merge("RGB", (across, bent, around.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    around = Image.radial_gradient("L").resize((width, height)).point(lambda value: (value * (7 + seed)) % 256)
+    drawn = Image.merge("RGB", (across, around, around.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    pencil = ImageDraw.Draw(drawn)
+    for step in range(0, max(width, height), 50):
+        pencil.line((step, 0, 0, step), fill=(step % 256, 90, 200), width=3)
+        pencil.ellipse((step, step // 2, step + 30, step // 2 + 30), fill=(250, step % 200, 60))
+    return drawn
+
+
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium: $CHROMIUM, or the one on PATH, which `make test` sees to."""
+    candidates = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    program = next((found for name in candidates if name and (found := shutil.which(name))), None)
+    if program is None:
+        pytest.fail("The browser tests need Chromium; `make test` installs it on Debian or says how.")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_ARGUMENTS))
+        yield opened
+        opened.close()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "metadata")
 
 
-def record(key: str = "trip/cat.jpg", minutes: int = 0, **values: object) -> ImageRecord:
+def record(key: str = "trip/cat.jpg", minutes: int = 0, **values: Any) -> ImageRecord:
     version = SourceVersion("1-2-3", NOW, 2, "v1")
-    return ImageRecord(key, version, NOW + timedelta(minutes=minutes), **values)  # type: ignore[arg-type]
+    return ImageRecord(key, version, NOW + timedelta(minutes=minutes), **values)
 
 
 def test_a_record_comes_back_as_it_was_written(store: FolderStore) -> None:
@@ -119,7 +120,7 @@ def test_a_record_that_is_no_json_is_an_error_that_names_it(store: FolderStore) 
         ({"tiles": DONE, "removed_at": NOW}, State.REMOVED),
     ],
 )
-def test_the_state_follows_from_the_steps(values: dict[str, object], state: State) -> None:
+def test_the_state_follows_from_the_steps(values: dict[str, Any], state: State) -> None:
     assert record(**values).state(NOW) == state
 
 

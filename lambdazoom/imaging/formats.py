@@ -23,7 +23,7 @@ _IMAGE_SUFFIXES = (
 ).split()
 
 # what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError, RuntimeError is AVIF's
-_BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, IndexError, KeyError, TypeError, RuntimeError, struct.error, zlib.error)
+_BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
 
 _HEAD_BYTES = 4096
 _MAX_PAGES = 1000  # of a TIFF, looked at to find the largest
