@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,6 +77,26 @@ def picture(width: int, height: int, seed: int = 1) -> Image.Image:
         pencil.line((step, 0, 0, step), fill=(step % 256, 90, 200), width=3)
         pencil.ellipse((step, step // 2, step + 30, step // 2 + 30), fill=(250, step % 200, 60))
     return drawn
+
+
+def write_bad_files(source: Path) -> dict[str, str]:
+    """Bad input of all sorts, by name, and what its sentence must hold."""
+    good = source.parent / "good.jpg"
+    picture(900, 700).save(good, quality=90)
+    (source / "notes.jpg").write_text("Just a few words.")
+    (source / "cut.jpg").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    (source / "empty.png").write_bytes(b"")
+    shutil.make_archive(str(source / "album"), "zip", source.parent, "good.jpg")
+    (source / "album.zip").rename(source / "album.tif")
+    header = b"IHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    (source / "map.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + zlib.crc32(header).to_bytes(4, "big") + b"\0\0\0\0IDAT")
+    return {
+        "notes.jpg": "notes.jpg is not an image: its content is plain text. Replace or delete it in the source.",
+        "cut.jpg": "cut.jpg is cut off. Upload it again.",
+        "empty.png": "empty.png is empty. Upload it again, or delete it in the source.",
+        "album.tif": "album.tif is not an image: its content is a ZIP archive. Replace or delete it in the source.",
+        "map.png": "map.png claims 100,000 × 100,000 pixels; 4,000,000,000 are allowed (LAMBDAZOOM_MAX_PIXELS).",
+    }
 
 
 CHROMIUM_ARGUMENTS = (

@@ -142,4 +142,4 @@ def test_without_a_wheel_and_without_perl_it_says_what_to_do(tmp_path: Path, mon
 def test_the_command_says_in_one_line_what_it_did(built: bundle.Bundle) -> None:
     said = run(sys.executable, "-m", "lambdazoom.operations.bundle", environment={**os.environ, "PYTHONWARNINGS": "error"})
     assert said.count("\n") == 0
-    assert said.startswith("Nothing to do for ")
+    assert said.startswith("exiftool with a perl of its own is ready: ")

@@ -27,16 +27,15 @@ OBLONGS = [
     (255, 509),
     (509, 254),
     (510, 509),
-    (511, 1),
     (640, 480),
+    (700, 1300),
     (764, 765),
     (1016, 257),
     (1017, 1),
     (1274, 770),
     (2049, 5),
 ]
-LONG = [(4097, 3), (3, 4097), (16257, 1), (65500, 2)]
-SIZES = SQUARES + STRIPS + OBLONGS + LONG
+SIZES = SQUARES + STRIPS + OBLONGS + [(4097, 3), (3, 4097), (16257, 1), (65500, 2), (1, 65025)]
 RECIPES = [Recipe(tile_size, overlap, "png") for tile_size, overlap in product((254, 256, 510), (0, 1, 2))]
 
 
@@ -81,13 +80,9 @@ def columns_and_rows(tiles: Iterable[Place]) -> dict[int, Size]:
     return counts
 
 
-def test_there_are_enough_sizes() -> None:
-    assert len(set(SIZES)) == len(SIZES) >= 60
-
-
 @pytest.mark.parametrize("size", SIZES, ids="{0[0]}×{0[1]}".format)
 def test_every_level_and_every_tile_is_as_large_as_libvips_makes_it(size: Size, tmp_path: Path) -> None:
-    for recipe in RECIPES if size not in LONG else RECIPES[::4]:
+    for recipe in RECIPES:
         theirs = dzsave(size, recipe, tmp_path / recipe.fingerprint)
         pyramid = Pyramid(*size, recipe)
         assert {level.index: (level.columns, level.rows) for level in pyramid.levels} == columns_and_rows(theirs.tiles)
@@ -176,13 +171,13 @@ def test_the_tiles_that_exist_are_those_that_are_listed(pyramid: Pyramid) -> Non
     assert len(tiles) == len(list(pyramid.tiles())) == pyramid.tile_count
     nearby = {
         (level + up, column + right, row + down)
-        for level, column, row in columns_and_rows_of(tiles)
+        for level, column, row in corners(tiles)
         for up, right, down in product((-1, 0, 1), repeat=3)
     }
     assert {place for place in nearby | tiles if pyramid.has_tile(*place)} == tiles
 
 
-def columns_and_rows_of(tiles: set[Place]) -> set[Place]:
+def corners(tiles: set[Place]) -> set[Place]:
     """The corners of each level."""
     counts = columns_and_rows(tiles)
     return {(level, column, row) for level, (columns, rows) in counts.items() for column in (0, columns - 1) for row in (0, rows - 1)}

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.base import JSON
 from lambdazoom.storage.folder import FolderSource, FolderStore
-from tests.conftest import Draw, picture
+from tests.conftest import Draw, picture, write_bad_files
 
 CAT = ImageKey("trip/cat.jpg")
 
@@ -156,26 +155,6 @@ def test_other_names_are_other_images(workspace: Workspace, draw: Draw) -> None:
         draw(key, format="PNG" if key == "a.png" else "JPEG")
         settled(ImageKey(key), workspace)
     assert len(catalog.newest(workspace.metadata).records) == 8
-
-
-def write_bad_files(source: Path) -> dict[str, str]:
-    """Bad input of all sorts, by name, and what its sentence must hold."""
-    good = source.parent / "good.jpg"
-    picture(900, 700).save(good, quality=90)
-    (source / "notes.jpg").write_text("Just a few words.")
-    (source / "cut.jpg").write_bytes(good.read_bytes()[: good.stat().st_size // 2])
-    (source / "empty.png").write_bytes(b"")
-    shutil.make_archive(str(source / "album"), "zip", source.parent, "good.jpg")
-    (source / "album.zip").rename(source / "album.tif")
-    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
-    (source / "map.png").write_bytes(header + b"\0\0\0\0" + b"\0\0\0\0IDAT")
-    return {
-        "notes.jpg": "notes.jpg is not an image: its content is plain text. Replace or delete it in the source.",
-        "cut.jpg": "cut.jpg is cut off. Upload it again.",
-        "empty.png": "empty.png is empty. Upload it again, or delete it in the source.",
-        "album.tif": "album.tif is not an image: its content is a ZIP archive. Replace or delete it in the source.",
-        "map.png": "map.png",
-    }
 
 
 def test_each_bad_file_ends_as_a_record_with_a_sentence_and_the_others_go_on(workspace: Workspace, draw: Draw, source: Path) -> None:

@@ -210,8 +210,8 @@ def main(target: Path, system_perl: bool) -> None:
         bundle = build(target, system_perl=system_perl)
     except ExifToolMissing as error:
         raise click.ClickException(str(error)) from error
-    verb = "Built" if bundle.built else "Nothing to do for"
-    click.echo(f"{verb} {click.format_filename(target)}: exiftool with {bundle.perl}.")
+    verb = "was built" if bundle.built else "is ready"
+    click.echo(f"exiftool with {bundle.perl} {verb}: {click.format_filename(target)}")
 
 
 if __name__ == "__main__":

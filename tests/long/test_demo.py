@@ -55,11 +55,14 @@ class Demo:
             text: str = answer.read().decode()
         return text
 
-    def wait_for(self, pattern: str, until: float) -> None:
-        """Ask for the first page until it matches."""
-        while not re.search(pattern, self.page()):
-            assert time.monotonic() < until, self.page() + "".join(self.lines)
-            time.sleep(0.1)
+    def wait_for(self, pattern: str, until: float) -> str:
+        """Ask for the first page until it matches; all that it showed meanwhile."""
+        shown = self.page()
+        while not re.search(pattern, shown):
+            assert time.monotonic() < until, shown + "".join(self.lines)
+            time.sleep(0.05)
+            shown += self.page()
+        return shown
 
     def stop(self) -> None:
         """Ctrl-C, as a terminal sends it: to everybody in the foreground."""
@@ -102,8 +105,9 @@ def test_a_fresh_clone_shows_its_largest_sample_to_the_last_pixel(clone: Path, t
         ready = running.wait_until_serving()
         running.page()
         assert time.monotonic() - ready < 5, "the first page"
-        running.wait_for(r"/thumbnail/glass\.png", ready + 10)
-        running.wait_for(r"/thumbnail/fractal\.jpg", ready + 60)
+        shown = running.wait_for(r"/thumbnail/glass\.png", ready + 10)
+        shown += running.wait_for(r"/thumbnail/fractal\.jpg", ready + 60)
+        assert re.search(r'title="fractal\.jpg".*?<progress|<progress.*?title="fractal\.jpg"', shown, re.DOTALL), "in progress"
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         answers: list[tuple[int, str]] = []
         page.on("response", lambda answer: answers.append((answer.status, answer.url)))

@@ -16,6 +16,7 @@ from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, St
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
+from tests.conftest import write_bad_files
 
 from .conftest import Publish
 
@@ -226,3 +227,16 @@ def test_every_link_stays_below_the_stage(client: FlaskClient, publish: Publish)
         local = [part.partition('"')[0] for attribute in ('href="', 'src="', 'data-descriptor="') for part in page.split(attribute)[1:]]
         assert local
         assert all(address.startswith("/live/") or address == "" for address in local)
+
+
+def test_each_bad_file_is_seen_on_the_page_with_its_sentence(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
+    sentences = write_bad_files(Path(workspace.settings.source))
+    for key in sentences:
+        settle(ImageKey(key), workspace)
+    publish("good one.jpg")
+    listed = unescape(client.get("/?show=failed").text)
+    for key, sentence in sentences.items():
+        assert f'href="/image/{key}"' in listed
+        assert sentence in unescape(client.get(f"/image/{key}").text)
+    assert f"{len(sentences)} need attention" in listed
+    assert "good one.jpg" not in listed

@@ -1,0 +1,1 @@
+"""Us against our peers, measured; no part of the product, and nothing here is deployed."""

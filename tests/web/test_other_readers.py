@@ -1,0 +1,107 @@
+"""Readers that know nothing of us open what we publish: over plain files, and over the application's addresses."""
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.request
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from lambdazoom.model.geometry import NAMESPACE, Pyramid, Recipe
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.publishing.generations import published
+from lambdazoom.publishing.workspace import Workspace
+
+from .conftest import Publish, Serve
+from .test_viewer import Witness
+
+VENDOR = Path(__file__).parents[2] / "static" / "vendor" / "openseadragon"
+
+PAGE = """<!doctype html><title>A stranger's page</title><div id="viewer" style="width: 800px; height: 600px"></div>
+<script src="openseadragon.min.js"></script>
+<script>window.viewer = OpenSeadragon({id: "viewer", tileSources: "%s", showNavigationControl: false, drawer: "canvas"});</script>"""
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """`python -m http.server`, but that it keeps its log to itself."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
+        pass
+
+
+@pytest.fixture
+def plain_server(tmp_path: Path) -> Iterator[str]:
+    """A plain file server over the folder that holds the zoom store."""
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("by", ["generation", "pointer"])
+def test_openseadragon_on_a_plain_file_server(
+    workspace: Workspace, publish: Publish, plain_server: str, browser: Browser, tmp_path: Path, by: str
+) -> None:
+    publish("trip/cat.jpg", 2000, 1500)
+    shown = published(ImageKey("trip/cat.jpg"), workspace.zoom)
+    assert shown is not None
+    shutil.copy(VENDOR / "openseadragon.min.js", tmp_path / "zoom")
+    address = shown.generation.descriptor if by == "generation" else "trip/cat.jpg.dzi"
+    # a relative Url is taken by OpenSeadragon relative to the page: so the page lies beside the descriptor
+    page_file = tmp_path / "zoom" / Path(address).with_name("page.html")
+    page_file.write_text(PAGE.replace("openseadragon.min.js", "/zoom/openseadragon.min.js") % Path(address).name)
+    page = browser.new_page()
+    witness = Witness(page)
+    page.goto(f"{plain_server}/zoom/{Path(address).parent}/page.html")
+    page.wait_for_function("window.viewer.world.getItemCount() === 1 && window.viewer.world.getItemAt(0).getFullyLoaded()")
+    page.evaluate("window.viewer.viewport.zoomTo(window.viewer.viewport.imageToViewportZoom(1), null, true)")
+    page.wait_for_timeout(300)
+    page.wait_for_load_state("networkidle")
+    size = page.evaluate("(({x, y}) => [x, y])(window.viewer.world.getItemAt(0).getContentSize())")
+    page.close()
+    assert size == [2000, 1500]
+    tiles = [answer for answer in witness.answers if answer.url.endswith(".jpg")]
+    assert any("/image_files/11/" in tile.url for tile in tiles)
+    assert {tile.status for tile in tiles} == {200}
+
+
+def test_a_reader_that_follows_the_format_mirrors_the_applications_address(publish: Publish, serve: Serve, tmp_path: Path) -> None:
+    record = publish("trip/ä ö.jpg", 900, 700)
+    with serve("/live") as address:
+        stable = f"{address}/dzi/trip/%C3%A4%20%C3%B6.jpg"
+        with urllib.request.urlopen(f"{stable}.dzi") as answer:
+            (tmp_path / "mirror.dzi").write_bytes(answer.read())
+        root = ET.parse(tmp_path / "mirror.dzi").getroot()
+        assert "Url" not in root.attrib
+        assert root.tag == f"{{{NAMESPACE}}}Image"
+        pyramid = Pyramid(record.width, record.height, Recipe(int(root.attrib["TileSize"]), int(root.attrib["Overlap"])))
+        for level, column, row in pyramid.tiles():
+            tile = tmp_path / "mirror_files" / str(level) / f"{column}_{row}.jpg"
+            tile.parent.mkdir(parents=True, exist_ok=True)
+            with urllib.request.urlopen(f"{stable}_files/{level}/{column}_{row}.jpg") as answer:
+                tile.write_bytes(answer.read())
+    assert read_by_large_image(tmp_path / "mirror.dzi") == {"size": [900, 700], "tile": [254, 254]}
+
+
+def read_by_large_image(descriptor: Path) -> dict[str, list[int]]:
+    """What large_image sees; in a process of its own, for it leaves files open."""
+    program = """if True:
+        import json, sys, large_image_source_deepzoom
+        reader = large_image_source_deepzoom.open(sys.argv[1])
+        tile = reader.getTile(0, 0, reader.levels - 1, pilImageAllowed=True)
+        print(json.dumps({"size": [reader.sizeX, reader.sizeY], "tile": tile.size}))
+    """
+    done = subprocess.run([sys.executable, "-c", program, str(descriptor)], capture_output=True, text=True, check=True)
+    answer: dict[str, list[int]] = json.loads(done.stdout)
+    return answer
