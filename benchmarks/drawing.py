@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 _CANVAS = (4000, 2800)  # 100 megapixels are nine of these, of four kinds, turned: noise costs more time than all the rest
 _OCTAVES = ((2, 3.5), (4, 4.5), (16, 5.0), (64, 9.0), (256, 16.0), (1024, 28.0))  # pixels to a grain, and how strong it is
 _LUMINANCE_NOISE, _CHANNEL_NOISE = 2.4, 1.6
+_PIXELS_A_MARK = 280_000
 _TURNS = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180)
 
 Pixels = NDArray[np.float32]
@@ -74,7 +75,7 @@ def _draw_edges(picture: Image.Image, random: np.random.Generator) -> None:
     """Discs, lines and words, all over the picture."""
     draw = ImageDraw.Draw(picture)
     width, height = picture.size
-    for index in range(40):
+    for index in range(max(4, width * height // _PIXELS_A_MARK)):
         x, y, size = int(random.integers(width)), int(random.integers(height)), int(random.integers(8, 90))
         red, green, blue = (int(part) for part in random.integers(0, 256, 3))
         draw.ellipse((x, y, x + 3 * size, y + 2 * size), fill=(red, green, blue))

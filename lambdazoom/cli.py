@@ -93,7 +93,7 @@ def _process(image: ImageKey, workspace: "Workspace") -> bool:
         click.echo(f"lambdazoom: {image.display}: {error}", err=True)
         return False
     if record is None:
-        click.echo(f"lambdazoom: There is no image {image.display} in {workspace.settings.source}.", err=True)
+        click.echo(f"lambdazoom: There is no image {image.display} in {workspace.settings.texts['LAMBDAZOOM_SOURCE']}.", err=True)
         return False
     state = record.state(workspace.now())
     succeeded = state in (State.PUBLISHED, State.IGNORED, State.PROCESSING) and not record.complaints
@@ -124,7 +124,7 @@ def settings(markdown: bool) -> None:
         return
     values = Settings.from_env(os.environ)
     for setting in SETTINGS:
-        click.echo(f"{setting.name} = {values.value_of(setting) or '(not set)'}")
+        click.echo(f"{setting.name} = {values.texts[setting.name] or '(not set)'}")
         click.echo(f"    {values.origins[setting.name]}; default: {setting.default or '(not set)'}")
         click.echo(f"    {setting.help}")
 

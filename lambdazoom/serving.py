@@ -5,7 +5,6 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import FrameType
 
 import click
@@ -54,7 +53,7 @@ def run(settings: Settings, host: str, port: int) -> None:
 
 def _announce(settings: Settings, host: str, port: int) -> None:
     click.echo(f"LambdaZoom: http://{host}:{port}")
-    click.echo(f"Put images into {Path(settings.source)}; Ctrl-C stops.")
+    click.echo(f"Put images into {settings.texts['LAMBDAZOOM_SOURCE']}; Ctrl-C stops.")
     if host not in LOOPBACK:
         click.echo(f"There is no sign-in: whoever reaches {host} sees all images.", err=True)
 

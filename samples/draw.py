@@ -77,14 +77,19 @@ def draw_harbour(path: Path) -> None:
 def evening(width: int, height: int) -> Image.Image:
     """Sky, sun, five ranges of hills and water."""
     sky = Image.linear_gradient("L").resize((width, height))
-    image = Image.merge("RGB", [sky.point(lambda value, a=a, b=b: a + (b - a) * value / 255) for a, b in ((40, 250), (60, 170), (110, 110))])
+    image = Image.merge(
+        "RGB", [sky.point(lambda value, a=a, b=b: a + (b - a) * value / 255) for a, b in ((40, 250), (60, 170), (110, 110))]
+    )
     glow = Image.new("L", (width, height))
     ImageDraw.Draw(glow).ellipse((width * 0.55, height * 0.38, width * 0.75, height * 0.38 + width * 0.2), fill=255)
     image.paste((255, 232, 170), mask=glow.filter(ImageFilter.GaussianBlur(width / 200)))
     draw = ImageDraw.Draw(image)
     for ridge in range(5):
         base = height * (0.5 + 0.07 * ridge)
-        line = [(x, base + height * 0.03 * math.sin(x / width * (7 + 3 * ridge) + ridge * 2) + 14 * math.sin(x / 37 + ridge)) for x in range(width)]
+        line = [
+            (x, base + height * 0.03 * math.sin(x / width * (7 + 3 * ridge) + ridge * 2) + 14 * math.sin(x / 37 + ridge))
+            for x in range(width)
+        ]
         draw.polygon([*line, (width, height), (0, height)], fill=(95 - 15 * ridge, 70 - 9 * ridge, 92 - 10 * ridge))
     for wave in range(240):
         y = height * 0.84 + (wave / 240) ** 1.6 * height * 0.16

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, sync_playwright
 
@@ -19,6 +22,43 @@ from lambdazoom.publishing.workspace import Workspace, open_workspace
 def exiftool_bundle() -> Path:
     """exiftool with a perl of its own; `make test` has built it already."""
     return bundle.build().executable
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    """moto's server, which honours conditional writes as S3 does."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """moto as the AWS of this test: by the environment that boto3 and obstore both heed."""
+    names = {
+        "AWS_ENDPOINT_URL": moto_endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    return moto_endpoint
+
+
+@pytest.fixture
+def make_bucket(aws: str) -> Callable[[str], str]:
+    """Makes an empty bucket of a name never used before; its name."""
+
+    def make(purpose: str) -> str:
+        name = f"{purpose}-{uuid.uuid4().hex[:12]}"
+        boto3.client("s3").create_bucket(Bucket=name)
+        return name
+
+    return make
 
 
 def environment_for(folder: Path) -> dict[str, str]:

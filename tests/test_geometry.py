@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import pyvips
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -37,6 +37,9 @@ OBLONGS = [
 ]
 SIZES = SQUARES + STRIPS + OBLONGS + [(4097, 3), (3, 4097), (16257, 1), (65500, 2), (1, 65025)]
 RECIPES = [Recipe(tile_size, overlap, "png") for tile_size, overlap in product((254, 256, 510), (0, 1, 2))]
+
+
+at_leisure = settings(deadline=None)  # other tests may run on the same cores
 
 
 class Dzi(NamedTuple):
@@ -124,6 +127,7 @@ def spans(level: Level) -> tuple[list[Size], list[Size]]:
     return [(box.left, box.right) for box in columns], [(box.top, box.bottom) for box in rows]
 
 
+@at_leisure
 @given(pyramids())
 def test_the_tiles_cover_every_pixel_and_nothing_else(pyramid: Pyramid) -> None:
     for level in pyramid.levels:
@@ -134,6 +138,7 @@ def test_the_tiles_cover_every_pixel_and_nothing_else(pyramid: Pyramid) -> None:
             assert all(following[0] <= end for (_, end), following in pairwise(found))
 
 
+@at_leisure
 @given(pyramids())
 def test_neighbours_share_the_overlap_of_both(pyramid: Pyramid) -> None:
     overlap = pyramid.recipe.overlap
@@ -145,6 +150,7 @@ def test_neighbours_share_the_overlap_of_both(pyramid: Pyramid) -> None:
             assert all(pixels == 2 * overlap or pixels == found[-1][1] - found[-1][0] for pixels in shared[-1:])
 
 
+@at_leisure
 @given(pyramids(), st.data())
 def test_a_tile_lies_where_its_column_and_its_row_say(pyramid: Pyramid, data: st.DataObject) -> None:
     level = data.draw(st.sampled_from(pyramid.levels))
@@ -153,6 +159,7 @@ def test_a_tile_lies_where_its_column_and_its_row_say(pyramid: Pyramid, data: st
     assert level.box(column, row) == (columns[column][0], rows[row][0], columns[column][1], rows[row][1])
 
 
+@at_leisure
 @given(st.integers(1, 2**40), st.integers(1, 2**40))
 def test_each_level_is_half_of_the_next_rounded_up(width: int, height: int) -> None:
     levels = Pyramid(width, height, Recipe()).levels
@@ -165,6 +172,7 @@ def test_each_level_is_half_of_the_next_rounded_up(width: int, height: int) -> N
         assert (larger.width, larger.height) != (1, 1)
 
 
+@at_leisure
 @given(pyramids())
 def test_the_tiles_that_exist_are_those_that_are_listed(pyramid: Pyramid) -> None:
     tiles = set(pyramid.tiles())

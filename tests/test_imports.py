@@ -17,6 +17,7 @@ HOMES = {
     "exiftool": {"metadata"},
     "boto3": {"storage", "operations"},
     "botocore": {"storage", "operations"},
+    "mypy_boto3_s3": {"storage"},
     "obstore": {"storage"},
     "watchdog": {"storage"},
     "flask": {"web"},

@@ -7,6 +7,7 @@ import pytest
 from lambdazoom.cli import commands
 from lambdazoom.model.errors import SettingsError
 from lambdazoom.model.geometry import Recipe
+from lambdazoom.model.places import Folder
 from lambdazoom.model.settings import SETTINGS, Settings
 from lambdazoom.publishing.workspace import open_workspace
 from tests.conftest import environment_for
@@ -14,7 +15,7 @@ from tests.conftest import environment_for
 
 def test_without_any_setting_three_folders_lie_under_data() -> None:
     settings = Settings.from_env({"PATH": "/usr/bin"})
-    assert (settings.source, settings.zoom, settings.metadata) == ("data/source", "data/zoom", "data/metadata")
+    assert (settings.source, settings.zoom, settings.metadata) == (Folder("data/source"), Folder("data/zoom"), Folder("data/metadata"))
     assert settings.recipe == Recipe(254, 1, "jpg", 80)
 
 
@@ -34,7 +35,7 @@ def test_values_come_from_the_environment_and_say_so() -> None:
         ("LAMBDAZOOM_QUALITY", "101", "LAMBDAZOOM_QUALITY is '101'; it must be a whole number from 1 to 100."),
         ("LAMBDAZOOM_QUALITY", "good", "LAMBDAZOOM_QUALITY is 'good'; it must be a whole number from 1 to 100."),
         ("LAMBDAZOOM_FORMAT", "gif", "LAMBDAZOOM_FORMAT is 'gif'; it must be jpg or png."),
-        ("LAMBDAZOOM_ZOOM", "", "LAMBDAZOOM_ZOOM is ''; it must be the path of a folder."),
+        ("LAMBDAZOOM_ZOOM", "", "LAMBDAZOOM_ZOOM is ''; it must be the path of a folder, or s3://bucket/prefix."),
         ("LAMBDAZOOM_TILES_URL", "tiles.example", "it must be an address that starts with https:// or http://."),
     ],
 )

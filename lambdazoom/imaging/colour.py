@@ -41,7 +41,7 @@ def _to_8_bit(image: Image.Image, name: str, remarks: list[str]) -> Image.Image:
         remarks.append("16 bits a sample were reduced to 8.")
         return _reduced_to_8_bit(image)
     if image.mode in ("I", "F"):
-        samples = "floating-point" if image.mode == "F" else "32-bit"
+        samples = "floating-point" if image.mode == "F" else "signed or 32-bit"
         raise UnsupportedImage(f"{name} has {samples} samples, which are not opened here. Save it with 8 or 16 bits a sample.")
     if image.mode == "1":
         return image.convert("L")

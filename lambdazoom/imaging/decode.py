@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from lambdazoom.imaging.colour import to_srgb
 from lambdazoom.imaging.formats import Header, open_image, reading
 
 _ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A
+_PHOTOMETRIC = 0x0106  # TIFF 6.0, PhotometricInterpretation
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ def decode(path: Path, name: str, max_pixels: int) -> Decoded:
     """
     with open_image(path, name, max_pixels) as (image, header), reading(name):
         image.load()
-        pixels, remarks = to_srgb(_upright(image), name)
+        pixels, remarks = to_srgb(_positive(_upright(image), image), name)
     if header.kind == "TIFF" and header.pages > 1:
         remarks = (f"Page {header.page + 1} of {header.pages}, the largest, is shown.", *remarks)
     return Decoded(pixels, header, remarks)
@@ -40,3 +42,10 @@ def _upright(image: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError, EOFError):
         return image  # an EXIF block that can't be read turns nothing
+
+
+def _positive(upright: Image.Image, stored: Image.Image) -> Image.Image:
+    """Invert a 16-bit TIFF whose 0 is white: that Pillow leaves undone."""
+    if isinstance(stored, TiffImageFile) and stored.mode == "I;16" and stored.tag_v2.get(_PHOTOMETRIC) == 0:
+        return upright.point(lambda value: value * -1 + 65535)
+    return upright

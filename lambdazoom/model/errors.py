@@ -88,10 +88,24 @@ class NotFound(StorageError):
     retryable = False
 
 
+class NoBucket(StorageError):
+    """The bucket itself is not there: nothing can be said of what it holds."""
+
+    code = "no-bucket"
+    retryable = False
+
+
 class AccessDenied(StorageError):
     """The store refused; asking again won't help."""
 
     code = "access-denied"
+    retryable = False
+
+
+class Archived(StorageError):
+    """The object is in an archive, and must be restored before it can be read."""
+
+    code = "archived"
     retryable = False
 
 
@@ -112,4 +126,11 @@ class Interrupted(LambdaZoomError):
     """The work was asked to stop before it was done; nothing was published."""
 
     code = "interrupted"
+    retryable = True
+
+
+class Unfinished(LambdaZoomError):
+    """Some of several changes could not be settled; the same event, sent again, may settle them."""
+
+    code = "unfinished"
     retryable = True

@@ -75,6 +75,12 @@ class SourceVersion:
     size: int
     version_id: str = ""
 
+    @property
+    def fingerprint(self) -> str:
+        """A short text that differs whenever a listing would show another version (listings know no version ids)."""
+        text = f"{self.etag} {self.last_modified.isoformat()} {self.size}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class SourceObject:
@@ -129,6 +135,10 @@ class ImageKey:
     def index(self, kind: str) -> str:
         """In the metadata store: the empty object that lists this image under `kind` ('active', 'failed', ...)."""
         return f"_lambdazoom/{kind}/{self._short_name}"
+
+    def published(self, version: SourceVersion) -> str:
+        """In the metadata store: the empty object that says which version is on show."""
+        return f"_lambdazoom/published/{self._short_name}/~v{version.fingerprint}"  # `~v` opens no escape: no key looks like this
 
     def newest(self, seen_at: datetime) -> str:
         """In the metadata store: the empty object that lists this image by time, the latest first."""

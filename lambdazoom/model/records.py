@@ -38,18 +38,20 @@ class Outcome(StrEnum):
 class Step:
     """How one step ended: for anything but DONE, `sentence` is for people and `code` for programs.
 
-    `final` says that nothing but a new source version, or somebody's wish, starts it again.
+    `final` says that nothing but a new source version, or somebody's wish, starts it again; `retryable` that the very same
+    work may go better in a while.
     """
 
     outcome: Outcome
     sentence: str = ""
     code: str = ""
     final: bool = True
+    retryable: bool = False
 
     @classmethod
     def failed(cls, error: LambdaZoomError, final: bool) -> Self:
         """The step that ended in this error."""
-        return cls(Outcome.FAILED, str(error), error.code, final)
+        return cls(Outcome.FAILED, str(error), error.code, final, retryable=error.retryable and not final)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ class ImageRecord:
     def needs_attention(self) -> bool:
         """Whether somebody should read its complaints."""
         return bool(self.complaints)
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether a step failed that may go better in a while."""
+        return any(step is not None and step.retryable for step in (self.tiles, self.metadata))
 
     def at_rest(self) -> "ImageRecord":
         """The record with no run at work."""

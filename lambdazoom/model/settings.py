@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from lambdazoom.model.errors import SettingsError
 from lambdazoom.model.geometry import CONTENT_TYPES, Recipe
+from lambdazoom.model.places import Bucket, Folder, parse_place
 
 PREFIX = "LAMBDAZOOM_"
 MAX_PIXELS = 4_000_000_000
@@ -44,14 +45,6 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
-def _folder(text: str) -> str:
-    if not text or "\0" in text:
-        raise ValueError("the path of a folder")
-    if "://" in text:
-        raise ValueError("the path of a folder; this version keeps everything in folders")
-    return text
-
-
 def _address(text: str) -> str:
     if text and not text.startswith(("https://", "http://")):
         raise ValueError("an address that starts with https:// or http://")
@@ -77,9 +70,14 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("LAMBDAZOOM_SOURCE", "data/source", "Where images are put. LambdaZoom only ever reads it.", _folder),
-    Setting("LAMBDAZOOM_ZOOM", "data/zoom", "Where descriptors and tiles go.", _folder),
-    Setting("LAMBDAZOOM_METADATA", "data/metadata", "Where metadata and records go.", _folder),
+    Setting(
+        "LAMBDAZOOM_SOURCE",
+        "data/source",
+        "Where images are put: a folder, or `s3://bucket/prefix`. It is only ever read.",
+        parse_place,
+    ),
+    Setting("LAMBDAZOOM_ZOOM", "data/zoom", "Where descriptors and tiles go: a folder, or `s3://bucket/prefix`.", parse_place),
+    Setting("LAMBDAZOOM_METADATA", "data/metadata", "Where metadata and records go: a folder, or `s3://bucket/prefix`.", parse_place),
     Setting("LAMBDAZOOM_TILE_SIZE", "254", "The side of a tile in pixels, without overlap.", _whole_number(64, 4096)),
     Setting("LAMBDAZOOM_OVERLAP", "1", "Pixels that neighbouring tiles share on each side.", _whole_number(0, 16)),
     Setting("LAMBDAZOOM_FORMAT", "jpg", "The format of the tiles: jpg or png.", _one_of(tuple(CONTENT_TYPES))),
@@ -110,11 +108,11 @@ SETTINGS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, read and checked; `origins` says for each name where its value came from."""
+    """All settings, read and checked; `texts` and `origins` say for each name what was read, and where it came from."""
 
-    source: str
-    zoom: str
-    metadata: str
+    source: Folder | Bucket
+    zoom: Folder | Bucket
+    metadata: Folder | Bucket
     tile_size: int
     overlap: int
     format: str
@@ -125,6 +123,7 @@ class Settings:
     exiftool: str
     exiftool_seconds: int
     grace_seconds: int
+    texts: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -133,16 +132,13 @@ class Settings:
         _refuse_unknown(environment)
         values = {setting.field: _read(setting, environment) for setting in SETTINGS}
         origins = {setting.name: "environment" if setting.name in environment else "default" for setting in SETTINGS}
-        return cls(**values, origins=origins)
+        texts = {setting.name: environment.get(setting.name, setting.default) for setting in SETTINGS}
+        return cls(**values, texts=texts, origins=origins)
 
     @property
     def recipe(self) -> Recipe:
         """How pyramids are made."""
         return Recipe(self.tile_size, self.overlap, self.format, self.quality)
-
-    def value_of(self, setting: Setting) -> str:
-        """The value in force, as text."""
-        return str(getattr(self, setting.field))
 
 
 def _read(setting: Setting, environment: Mapping[str, str]) -> Any:

@@ -7,6 +7,7 @@ a hint too many, never an image that nobody finds.
 
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lambdazoom.model.errors import Conflict, NotFound, StorageError
@@ -15,6 +16,7 @@ from lambdazoom.model.records import ImageRecord, Outcome
 from lambdazoom.storage.base import EMPTY, JSON, Store
 
 ROOT = "_lambdazoom/"
+READERS = 16  # records read at once: a page on S3 costs about the time of one
 _TIME_SEGMENTS = 3  # of model.keys.inverted_time
 
 
@@ -74,16 +76,15 @@ def newest(store: Store, after: str = "", limit: int = 60) -> Page:
 
 def listed(kind: str, store: Store, after: str = "", limit: int = 60) -> Page:
     """A page of the images of one kind: "newest", "active" (a run is at work), "failed" (needs attention), "ignored"."""
+    entries = store.list(f"{ROOT}{kind}/", after)
     records: list[ImageRecord] = []
-    last = ""
-    for entry in store.list(f"{ROOT}{kind}/", after):
-        if len(records) == limit:
-            return Page(tuple(records), last)
-        last = entry
-        kept = _read(_record_of(entry, kind), store)
-        if kept and entry in _entries(kept.record):
-            records.append(kept.record)
-    return Page(tuple(records), "")
+    cursor = ""
+    with ThreadPoolExecutor(READERS, thread_name_prefix="record") as pool:
+        while batch := list(itertools.islice(entries, limit - len(records))):
+            cursor = batch[-1]
+            found = pool.map(lambda entry: _read(_record_of(entry, kind), store), batch)
+            records += [kept.record for entry, kept in zip(batch, found, strict=True) if kept and entry in _entries(kept.record)]
+    return Page(tuple(records), cursor if next(entries, None) else "")
 
 
 def count(kind: str, store: Store, limit: int = 1000) -> int:
@@ -117,6 +118,8 @@ def _entry_names(record: ImageRecord) -> Iterator[str]:
         yield image.index("active")
     if record.needs_attention:
         yield image.index("failed")
+    if record.tiles and record.tiles.outcome == Outcome.DONE and not record.removed_at:
+        yield image.published(record.version)
 
 
 def _record_of(entry: str, kind: str) -> str:

@@ -42,8 +42,7 @@ def export(source: Path, folder: Path, recipe: Recipe, max_pixels: int, progress
             raise StorageError(f"{display_name(str(path))} exists already. Remove it, or choose another folder.")
     decoded = decode(source, display_name(source.name), max_pixels)
     pyramid = Pyramid(decoded.pixels.width, decoded.pixels.height, recipe)
-    done = 0
-
+    done, total = 0, pyramid.tile_count
     try:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{source.stem[:100]}_files-", dir=folder))
@@ -56,7 +55,7 @@ def export(source: Path, folder: Path, recipe: Recipe, max_pixels: int, progress
                 nonlocal done
                 (unfinished / str(each.level) / f"{each.column}_{each.row}.{recipe.format}").write_bytes(each.data)
                 done += 1
-                progress(done, pyramid.tile_count)
+                progress(done, total)
 
             tiling = tile(decoded.pixels, pyramid, write)
             unfinished.rename(tiles)

@@ -16,7 +16,7 @@ from lambdazoom.model.errors import NotFound, StorageError
 from lambdazoom.model.geometry import NAMESPACE, Pyramid, Recipe
 from lambdazoom.model.keys import Generation, ImageKey, SourceVersion
 from lambdazoom.model.records import SCHEMA
-from lambdazoom.storage.base import IMMUTABLE, JSON, XML, Headers, Store
+from lambdazoom.storage.base import IMMUTABLE, JSON, XML, Headers, Store, Writer
 
 OURS = "urn:lambdazoom:publication:1"  # the XML namespace of what a pointer says beside the DZI attributes
 LONGEST_RUN = timedelta(hours=24)  # an unpublished generation older than this and the grace period belongs to a dead run
@@ -70,21 +70,20 @@ def begin(image: ImageKey, pyramid: Pyramid, metadata: Store, now: datetime, gra
     return generation
 
 
-def tile_writer(generation: Generation, recipe: Recipe, zoom: Store) -> Callable[[Tile], None]:
+def tile_sink(generation: Generation, recipe: Recipe, write: Writer) -> Callable[[Tile], None]:
     """The sink that stores a generation's tiles."""
     headers = Headers(recipe.content_type, IMMUTABLE)
 
-    def write(tile: Tile) -> None:
-        zoom.put(generation.tile(tile.level, tile.column, tile.row, recipe.format), tile.data, headers)
+    def store(tile: Tile) -> None:
+        write(generation.tile(tile.level, tile.column, tile.row, recipe.format), tile.data, headers)
 
-    return write
+    return store
 
 
-def complete(generation: Generation, pyramid: Pyramid, tiling: Tiling, zoom: Store) -> None:
-    """Store what goes with the tiles and wait until all is durable: the generation may be published now."""
-    zoom.put(generation.thumbnail, tiling.thumbnail, Headers("image/jpeg", IMMUTABLE))
-    zoom.put(generation.descriptor, pyramid.descriptor().encode(), Headers("application/xml", IMMUTABLE))
-    zoom.flush()
+def complete(generation: Generation, pyramid: Pyramid, tiling: Tiling, write: Writer) -> None:
+    """Store what goes with the tiles."""
+    write(generation.thumbnail, tiling.thumbnail, Headers("image/jpeg", IMMUTABLE))
+    write(generation.descriptor, pyramid.descriptor().encode(), Headers("application/xml", IMMUTABLE))
 
 
 def retire(image: ImageKey, shown: Published, metadata: Store, now: datetime, grace: timedelta) -> None:

@@ -102,18 +102,19 @@ def _cut(path: Path, current: SourceObject, pulse: Pulse, workspace: Workspace) 
     recipe = workspace.settings.recipe
     pyramid = Pyramid(decoded.pixels.width, decoded.pixels.height, recipe)
     generation = generations.begin(image, pyramid, workspace.metadata, workspace.now(), workspace.grace)
-    write = generations.tile_writer(generation, recipe, workspace.zoom)
+    with workspace.zoom.bulk() as write:
+        store = generations.tile_sink(generation, recipe, write)
 
-    def sink(each: Tile) -> None:
-        if workspace.stopping.is_set():
-            raise Interrupted(f"{image.display} was interrupted; nothing was published.")
-        write(each)
-        pulse.advance()
+        def sink(each: Tile) -> None:
+            if workspace.stopping.is_set():
+                raise Interrupted(f"{image.display} was interrupted; nothing was published.")
+            store(each)
+            pulse.advance()
 
-    pulse.stage("tiling", pyramid.tile_count)
-    tiling = tile(decoded.pixels, pyramid, sink)
-    pulse.stage("storing")
-    generations.complete(generation, pyramid, tiling, workspace.zoom)
+        pulse.stage("tiling", pyramid.tile_count)
+        tiling = tile(decoded.pixels, pyramid, sink)
+        pulse.stage("storing")
+        generations.complete(generation, pyramid, tiling, write)
     published = Published(generation, pyramid, current.version, recipe.fingerprint, etag="")
     return _Cut(published, tiling, decoded.header.kind, decoded.remarks)
 

@@ -4,6 +4,7 @@ Created or removed, early, late or twice: an event is only a hint, and every one
 thing, and looks again; only finding everything as it should be ends it (docs/architecture.md, "Publishing").
 """
 
+import json
 import logging
 import secrets
 from dataclasses import dataclass, replace
@@ -38,10 +39,15 @@ def settle(image: ImageKey, workspace: Workspace, observer: Observer = lambda _:
     for _ in range(ROUNDS):
         try:
             if run.step():
-                return catalog.find(image, workspace.metadata)
+                break
         except (Conflict, NotFound):
             continue  # lost, or vanished under our hands: look again
-    raise Conflict(f"{image.display} changed again and again while it was processed.")
+    else:
+        raise Conflict(f"{image.display} changed again and again while it was processed.")
+    record = catalog.find(image, workspace.metadata)
+    if run.acted:
+        log.info(_log_line(image, record, workspace.now()))
+    return record
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class _Run:
         self.asked = asked
         self.id = secrets.token_hex(8)
         self.made: Made | None = None
+        self.acted = False  # whether anything was made or withdrawn
 
     def step(self) -> bool:
         """Look, and do one thing; True if nothing is left to do, or nothing that can be done now."""
@@ -118,12 +125,12 @@ class _Run:
         except Interrupted:
             catalog.save(pulse.kept.record.at_rest(), pulse.kept, self.workspace.metadata)
             raise
-        self.made = made
+        self.made, self.acted = made, True
         if self.workspace.source.head(self.image.key) != current:
             return False
         self._commit(made, look)
         catalog.save(made.record, pulse.kept, self.workspace.metadata)
-        return _may_go_better(made.record)  # otherwise look again
+        return _is_unsettled(made.record)  # otherwise look again
 
     def _opening_record(self, look: _Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()
@@ -181,6 +188,7 @@ class _Run:
         if look.described:
             self.workspace.metadata.delete(self.image.metadata, look.described.etag)
         if look.shown or look.described:
+            self.acted = True
             return False
         if look.kept:
             self._close_record(look.kept)
@@ -199,11 +207,20 @@ class _Run:
         catalog.save(tombstone, kept, self.workspace.metadata)
 
 
+def _log_line(image: ImageKey, record: ImageRecord | None, now: datetime) -> str:
+    """One line for each image, in logfmt: reads well in `zappa tail`, and machines split it at spaces and quotes."""
+    if record is None:
+        return f"image key={json.dumps(image.display, ensure_ascii=False)} state=gone"
+    code = next((step.code for step in (record.tiles, record.metadata) if step and step.code), "-")
+    size = f"pixels={record.width}x{record.height} tiles={record.tile_count} seconds={record.seconds:.2f}"
+    return f"image key={json.dumps(image.display, ensure_ascii=False)} state={record.state(now)} {size} code={code}"
+
+
 def _given_up(step: Step | None) -> bool:
     return step is not None and step.outcome != Outcome.DONE and step.final
 
 
-def _may_go_better(record: ImageRecord) -> bool:
+def _is_unsettled(record: ImageRecord) -> bool:
     return any(step is not None and step.outcome == Outcome.FAILED and not step.final for step in (record.tiles, record.metadata))
 
 

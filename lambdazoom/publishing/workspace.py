@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import SettingsError
+from lambdazoom.model.places import Bucket, Folder
 from lambdazoom.model.settings import Settings
 from lambdazoom.storage.base import Source, Store
 from lambdazoom.storage.folder import FolderSource, FolderStore
@@ -42,20 +44,35 @@ class Workspace:
 
 
 def open_workspace(settings: Settings) -> Workspace:
-    """The workspace of these settings; SettingsError if its three folders are not apart from each other."""
-    folders = {
-        "LAMBDAZOOM_SOURCE": Path(settings.source).resolve(),
-        "LAMBDAZOOM_ZOOM": Path(settings.zoom).resolve(),
-        "LAMBDAZOOM_METADATA": Path(settings.metadata).resolve(),
-    }
-    for (one, folder), (other, above) in permutations(folders.items(), 2):
-        if folder.is_relative_to(above):
-            # what we write would be taken for a new image, or an original could be written over
-            raise SettingsError(f"{one} ({folder}) lies inside {other} ({above}). Choose three folders apart from each other.")
+    """The workspace of these settings; SettingsError if its three places are not apart from each other."""
+    _refuse_overlaps(settings)
     return Workspace(
         settings=settings,
-        source=FolderSource(folders["LAMBDAZOOM_SOURCE"]),
-        zoom=FolderStore(folders["LAMBDAZOOM_ZOOM"]),
-        metadata=FolderStore(folders["LAMBDAZOOM_METADATA"]),
+        source=_open(settings.source, FolderSource, "BucketSource"),
+        zoom=_open(settings.zoom, FolderStore, "BucketStore"),
+        metadata=_open(settings.metadata, FolderStore, "BucketStore"),
         exiftool=ExifTool(Path(settings.exiftool) if settings.exiftool else None, seconds=settings.exiftool_seconds),
     )
+
+
+def _open(place: Folder | Bucket, of_folder: Callable[[Path], Any], of_bucket: str) -> Any:
+    if isinstance(place, Folder):
+        return of_folder(Path(place.path).resolve())
+    from lambdazoom.storage import s3  # boto3 takes half a second to import: only who needs it pays
+
+    return getattr(s3, of_bucket)(s3.connect(), place)
+
+
+def _refuse_overlaps(settings: Settings) -> None:
+    places = {"LAMBDAZOOM_SOURCE": settings.source, "LAMBDAZOOM_ZOOM": settings.zoom, "LAMBDAZOOM_METADATA": settings.metadata}
+    for (one, place), (other, above) in permutations(places.items(), 2):
+        # what we write would be taken for a new image, or an original could be written over
+        if isinstance(place, Folder) and isinstance(above, Folder):
+            inner, outer = Path(place.path).resolve(), Path(above.path).resolve()
+            if inner.is_relative_to(outer):
+                raise SettingsError(f"{one} ({inner}) lies inside {other} ({outer}). Choose three folders apart from each other.")
+        if isinstance(place, Bucket) and isinstance(above, Bucket):
+            # events come from the whole source bucket, so a prefix does not keep it apart
+            same = place.name == above.name if other == "LAMBDAZOOM_SOURCE" else place.overlaps(above)
+            if same:
+                raise SettingsError(f"{one} and {other} are both in the bucket {place.name}. Choose another bucket for {one}.")

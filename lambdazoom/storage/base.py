@@ -4,7 +4,7 @@ A *source* holds the users' originals under their own keys and can only be read.
 names (see model/keys.py). Both raise the StorageErrors of model/errors.py and nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +37,18 @@ class Stored:
     etag: str
 
 
+Writer = Callable[[str, bytes, Headers], None]  # a name, its bytes and headers
+
+
 class Source(Protocol):
-    """The users' originals: to be listed and read, never written."""
+    """The users' originals: to be listed and read, never written. `bucket` is the name that events give it, None for a folder."""
+
+    @property
+    def bucket(self) -> str | None:
+        """The bucket's name."""
+
+    def key_of(self, bucket_key: str) -> str | None:
+        """The key of an object as events name it; None if it lies outside."""
 
     def list(self) -> Iterator[SourceObject]:
         """Every object, in the order of the keys' UTF-8 bytes as far as the store can."""
@@ -72,10 +82,14 @@ class Store(Protocol):
         """Delete the object, if there is one, whatever it holds."""
 
     def put(self, name: str, data: bytes, headers: Headers) -> None:
-        """Write an object that nobody else writes, unconditionally; may last only after `flush`."""
+        """Write a small object, whatever it held before."""
+
+    def bulk(self) -> AbstractContextManager[Writer]:
+        """A writer for a mass of objects that nobody else writes, to be called from any thread.
+
+        It may return before the object is stored, and makes callers wait while too many are under way. When the context
+        ends well, all are stored and will outlast a power cut; what went wrong with one is raised by a later call or the end.
+        """
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """The names that start with `prefix` and are greater than `after`, sorted, read as the caller goes on."""
-
-    def flush(self) -> None:
-        """Return when all that was `put` so far will outlast a power cut."""

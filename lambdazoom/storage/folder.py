@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import SourceObject, SourceVersion, display_name
-from lambdazoom.storage.base import Headers, Stored
+from lambdazoom.storage.base import Headers, Stored, Writer
 
 LOCK = ".lambdazoom.lock"
 _TEMPORARY = ".lambdazoom-"  # names of unfinished writes begin with this; listings pass over them
@@ -29,8 +29,14 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 class FolderSource:
     """The originals in a folder and its subfolders; links to folders are not followed."""
 
+    bucket = None
+
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def key_of(self, bucket_key: str) -> str | None:
+        """The same key: a folder has no prefix."""
+        return bucket_key
 
     def list(self) -> Iterator[SourceObject]:
         """Every file; one that vanishes meanwhile, or is no plain file, is passed over."""
@@ -110,7 +116,7 @@ class FolderStore:
             _prune(path.parent, self.root)
 
     def put(self, name: str, data: bytes, headers: Headers) -> None:  # noqa: ARG002
-        """A plain write: nobody reads it before it is named by a committed object."""
+        """A plain write, not atomic: nobody reads it before it is named by a committed object."""
         path = _inside(self.root, name)
         with _named(name, writing=True):
             try:
@@ -123,9 +129,12 @@ class FolderStore:
         """A walk in the order of the names that enters only folders which can hold such names."""
         return _walk(self.root, prefix, after)
 
-    def flush(self) -> None:
-        """One sync of the file system that holds the folder."""
+    @contextmanager
+    def bulk(self) -> Iterator[Writer]:
+        """Plain writes in the caller's thread, and one sync of the file system for all of them."""
+        yield self.put
         with _named(str(self.root)):
+            self.root.mkdir(parents=True, exist_ok=True)
             _sync_file_system(self.root)
 
     @contextmanager

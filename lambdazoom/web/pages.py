@@ -74,7 +74,7 @@ def images() -> str:
         cursor=page.cursor,
         tallies=_tallies(show, store),
         nothing=FILTERS[show].empty,
-        source=workspace().settings.source if is_empty else "",
+        source=workspace().settings.texts["LAMBDAZOOM_SOURCE"] if is_empty else "",
         refresh=_refresh([each.status for each in shown], is_empty),
     )
 

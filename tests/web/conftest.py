@@ -37,7 +37,7 @@ def publish(workspace: Workspace) -> Publish:
     """Draws an image into the source folder under a key and lets the pipeline settle it."""
 
     def draw(key: str, width: int = 60, height: int = 40, exif: Image.Exif | None = None) -> ImageRecord:
-        path = Path(workspace.settings.source) / key
+        path = Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / key
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(width, height).save(path, "JPEG", quality=90, exif=exif or Image.Exif())
         record = settle(ImageKey(key), workspace)
@@ -59,7 +59,9 @@ def serve(application: Flask) -> Serve:
         try:
             yield f"http://127.0.0.1:{server.effective_port}{prefix}"
         finally:
-            server.close()
-            thread.join(timeout=10)
+            # in the server's own thread, or it would wait for sockets that are closed under its feet
+            server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
+            thread.join()
+            server.task_dispatcher.shutdown()
 
     return run

@@ -41,7 +41,7 @@ FAILED = Step.failed(CorruptImage("scan.tif is cut off; 71 % could be read."), f
 
 def test_the_empty_list_names_the_source_folder_and_looks_again(client: FlaskClient, workspace: Workspace) -> None:
     page = client.get("/").text
-    assert f"<code>{workspace.settings.source}</code>" in page
+    assert f"<code>{workspace.settings.texts['LAMBDAZOOM_SOURCE']}</code>" in page
     assert '<meta http-equiv="refresh" content="5">' in page
 
 
@@ -161,8 +161,8 @@ def test_our_own_objects_are_no_images(client: FlaskClient, publish: Publish) ->
 
 def test_a_failed_replacement_leaves_the_older_pyramid_with_a_notice(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
     before = publish("cat.jpg", 300, 200)
-    whole = (Path(workspace.settings.source) / "cat.jpg").read_bytes()
-    (Path(workspace.settings.source) / "cat.jpg").write_bytes(whole[:700])
+    whole = (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "cat.jpg").read_bytes()
+    (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "cat.jpg").write_bytes(whole[:700])
     after = settle(ImageKey("cat.jpg"), workspace)
     assert after is not None
     assert after.tiles is not None
@@ -185,7 +185,7 @@ def test_while_a_newer_version_is_made_the_older_one_stays_and_the_view_is_left_
 
 def test_a_deleted_image_is_gone(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
     publish("trip/cat.jpg")
-    (Path(workspace.settings.source) / "trip/cat.jpg").unlink()
+    (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "trip/cat.jpg").unlink()
     settle(ImageKey("trip/cat.jpg"), workspace)
     response = client.get("/image/trip/cat.jpg")
     assert response.status_code == 404
@@ -230,7 +230,7 @@ def test_every_link_stays_below_the_stage(client: FlaskClient, publish: Publish)
 
 
 def test_each_bad_file_is_seen_on_the_page_with_its_sentence(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
-    sentences = write_bad_files(Path(workspace.settings.source))
+    sentences = write_bad_files(Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]))
     for key in sentences:
         settle(ImageKey(key), workspace)
     publish("good one.jpg")

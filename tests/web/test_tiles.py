@@ -67,7 +67,9 @@ def test_every_tile_of_the_descriptor_answers_with_its_size(client: FlaskClient,
 def test_what_was_published_stays_when_the_format_in_the_settings_changes(workspace: Workspace, publish: Publish) -> None:
     publish("jpg.jpg")
     now_png = replace(workspace, settings=replace(workspace.settings, format="png"))
-    (Path(workspace.settings.source) / "png.jpg").hardlink_to(Path(workspace.settings.source) / "jpg.jpg")
+    (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "png.jpg").hardlink_to(
+        Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "jpg.jpg"
+    )
     settle(ImageKey("png.jpg"), now_png)
     client = create_app(lambda: now_png).test_client()
     answers = {(name, kind): client.get(f"/dzi/{name}.jpg_files/5/0_0.{kind}") for name in ("jpg", "png") for kind in ("jpg", "png")}

@@ -1,0 +1,89 @@
+"""The Lambda door: S3's events in, one settle() for each key, errors out so that Lambda's own retries work for us.
+
+Zappa calls `on_object_event` with the whole event. It catches TypeErrors and calls again with fewer arguments, so none may escape.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from lambdazoom.model.errors import LambdaZoomError, Unfinished
+from lambdazoom.model.events import Change, Unreadable, changes_of
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.settings import Settings
+from lambdazoom.publishing import notices
+from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.workspace import Workspace, open_workspace
+
+log = logging.getLogger(__name__)
+
+
+class _Door:
+    """The workspace that all invocations of this process share, opened by the first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._workspace: Workspace | None = None
+
+    def workspace(self) -> Workspace:
+        with self._lock:
+            if self._workspace is None:
+                self._workspace = open_workspace(Settings.from_env(os.environ))
+            return self._workspace
+
+    def close(self) -> None:
+        """Forget the workspace, so that the next event opens another."""
+        with self._lock:
+            if self._workspace is not None:
+                self._workspace.close()
+            self._workspace = None
+
+
+door = _Door()
+
+
+def on_object_event(event: Mapping[str, Any], context: object) -> None:  # noqa: ARG001 (Zappa passes two arguments)
+    """Settle every key that the event names.
+
+    Raises SettingsError, and Unfinished if something failed that may go better later, after every key was tried.
+    """
+    workspace = door.workspace()
+    failures = [failure for image in _images_of(event, workspace) if (failure := _settle(image, workspace))]
+    if failures:
+        raise Unfinished(f"{len(failures)} of this event's images could not be settled: {' '.join(failures)}")
+
+
+def _images_of(event: Mapping[str, Any], workspace: Workspace) -> list[ImageKey]:
+    """The images that the event is about, each once, in its order."""
+    images: dict[str, ImageKey] = {}
+    for change in changes_of(event):
+        if isinstance(change, Unreadable):
+            log.error("event not understood: %s", change.reason)
+            continue
+        key = _key_of(change, workspace)
+        if key is not None:
+            images[key] = ImageKey(key)
+    return list(images.values())
+
+
+def _key_of(change: Change, workspace: Workspace) -> str | None:
+    if workspace.source.bucket not in (None, change.bucket):
+        log.error("event from the bucket %s, which is not LAMBDAZOOM_SOURCE", change.bucket)
+        notices.unknown_bucket(change.bucket, workspace.metadata)
+        return None
+    return workspace.source.key_of(change.key)
+
+
+def _settle(image: ImageKey, workspace: Workspace) -> str:
+    """Settle one image; a sentence if it is worth another try, else nothing."""
+    try:
+        record = settle(image, workspace)
+    except LambdaZoomError as error:
+        log.error("%s: %s", image.display, error)
+        return str(error) if error.retryable else ""
+    except Exception as error:
+        log.exception("%s: unexpected error", image.display)
+        return f"{image.display} met an unexpected error ({type(error).__name__})."
+    return record.complaints[0] if record and record.is_retryable else ""

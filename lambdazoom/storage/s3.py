@@ -1,0 +1,351 @@
+"""S3 buckets as a source and as stores, with the promises of storage/base.py.
+
+boto3 does control: listing, reading any key, every conditional write and delete. The mass of tiles goes through obstore, which
+needs a tenth of boto3's CPU for each (docs/architecture.md); not more, for it strips slashes from keys and calls a lost
+race a success of somebody else's. Both take the endpoint and the credentials from boto3's own chain.
+"""
+
+import errno
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import obstore
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.exceptions import BaseError as ObstoreError
+from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
+
+from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, NotFound, StorageError, Unstorable
+from lambdazoom.model.keys import SourceObject, SourceVersion, display_name
+from lambdazoom.model.places import Bucket
+from lambdazoom.storage.base import Headers, Stored, Writer
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+UPLOADS = 32  # under way at once; as many wait their turn, then callers wait
+DOWNLOADS = 6  # ranges of one source at once
+RANGE_BYTES = 8 * 2**20
+CREDENTIALS_TTL = timedelta(minutes=5)  # boto3 renews what has less than ten minutes left
+MAX_KEY_BYTES = 1024
+
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404", "409", "412"}  # of a conditional write: look again
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What all buckets share: boto3's client, and its credentials for obstore."""
+
+    client: "S3Client"
+    session: boto3.Session
+
+
+def connect() -> Connection:
+    """A connection by boto3's whole chain: environment, profile, role, AWS_ENDPOINT_URL."""
+    session = boto3.Session()
+    config = Config(
+        max_pool_connections=DOWNLOADS + 16,
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"mode": "standard", "max_attempts": 5},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    return Connection(session.client("s3", region_name=session.region_name or "us-east-1", config=config), session)
+
+
+class BucketSource:
+    """The originals in a bucket, below a prefix; keys are relative to it."""
+
+    def __init__(self, connection: Connection, bucket: Bucket) -> None:
+        self._client = connection.client
+        self.bucket = bucket.name
+        self._prefix = bucket.path
+
+    def key_of(self, bucket_key: str) -> str | None:
+        """The key of an object of the bucket; None if it is not below the prefix."""
+        return bucket_key.removeprefix(self._prefix) if bucket_key.startswith(self._prefix) else None
+
+    def list(self) -> Iterator[SourceObject]:
+        """Every object, a thousand a request."""
+        for entry in _list(self._client, self.bucket, self._prefix, ""):
+            version = SourceVersion(entry["ETag"], entry["LastModified"].astimezone(UTC).replace(microsecond=0), entry["Size"])
+            yield SourceObject(entry["Key"].removeprefix(self._prefix), version)
+
+    def head(self, key: str) -> SourceObject:
+        """The object as it is now; versions that differ in nothing else differ in their version id."""
+        try:
+            with _speaking(self.bucket, key):
+                found = self._client.head_object(Bucket=self.bucket, Key=self._prefix + key)
+        except NotFound:
+            self._require_bucket()  # the same answer comes from a bucket that is not there, and must not withdraw everything
+            raise
+        if found.get("StorageClass") in _ARCHIVES and 'ongoing-request="false"' not in found.get("Restore", ""):
+            raise Archived(f"{display_name(key)} is in {found['StorageClass'].replace('_', ' ').title()}; restore it first.")
+        modified = found["LastModified"].astimezone(UTC).replace(microsecond=0)
+        return SourceObject(key, SourceVersion(found["ETag"], modified, found["ContentLength"], found.get("VersionId", "")))
+
+    def _require_bucket(self) -> None:
+        try:
+            with _speaking(self.bucket, ""):
+                self._client.head_bucket(Bucket=self.bucket)
+        except NotFound as error:
+            raise NoBucket(_NO_BUCKET.format(bucket=self.bucket)) from error
+
+    @contextmanager
+    def fetch(self, wanted: SourceObject) -> Iterator[Path]:
+        """The object in a temporary file, read in parallel ranges, each of them of the wanted version; removed in every case."""
+        with tempfile.TemporaryDirectory(prefix="lambdazoom-") as private:
+            suffix = _SUFFIX.search(wanted.key)
+            path = Path(private) / f"source{suffix[0] if suffix else ''}"
+            self._download(wanted, path)
+            yield path
+
+    def _download(self, wanted: SourceObject, path: Path) -> None:
+        size = wanted.version.size
+        with path.open("wb") as opened, _room_for(wanted, path):
+            if size and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(opened.fileno(), 0, size)  # too little room is better known now
+            with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="range") as pool:
+                ranges = [pool.submit(self._download_range, wanted, opened.fileno(), start) for start in range(0, size, RANGE_BYTES)]
+                try:
+                    for each in ranges:
+                        each.result()
+                finally:
+                    pool.shutdown(wait=True, cancel_futures=True)
+
+    def _download_range(self, wanted: SourceObject, descriptor: int, start: int) -> None:
+        end = min(start + RANGE_BYTES, wanted.version.size)
+        with _speaking(self.bucket, wanted.key, conditional=True):
+            answer = self._client.get_object(
+                Bucket=self.bucket, Key=self._prefix + wanted.key, Range=f"bytes={start}-{end - 1}", IfMatch=wanted.version.etag
+            )
+            for chunk in answer["Body"].iter_chunks(2**20):
+                start += os.pwrite(descriptor, chunk, start)
+
+
+class BucketStore:
+    """What we make, in a bucket, below a prefix."""
+
+    def __init__(self, connection: Connection, bucket: Bucket) -> None:
+        self._connection = connection
+        self._client = connection.client
+        self.bucket = bucket.name
+        self._prefix = bucket.path
+        self._lock = threading.Lock()
+        self._tiles: S3Store | None = None
+
+    def read(self, name: str) -> Stored:
+        """The whole object."""
+        with _speaking(self.bucket, name):
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+            return Stored(answer["Body"].read(), answer["ETag"])
+
+    def write(self, name: str, data: bytes, headers: Headers, etag: str | None) -> str:
+        """A conditional PUT; also what S3 leaves undecided is a Conflict, so that the caller looks again."""
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        with _speaking(self.bucket, name, conditional=True):
+            return self._put(name, data, headers, condition)
+
+    def delete(self, name: str, etag: str) -> None:
+        """A conditional DELETE."""
+        with _speaking(self.bucket, name, conditional=True):
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(name), IfMatch=etag)
+
+    def discard(self, name: str) -> None:
+        """A plain DELETE."""
+        with _speaking(self.bucket, name):
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
+
+    def put(self, name: str, data: bytes, headers: Headers) -> None:
+        """A plain PUT."""
+        with _speaking(self.bucket, name):
+            self._put(name, data, headers, {})
+
+    @contextmanager
+    def bulk(self) -> Iterator[Writer]:
+        """Uploads by obstore on UPLOADS threads."""
+        uploads = _Uploads(self._tile_store(), self.bucket, self._prefix)
+        with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
+            try:
+                yield lambda name, data, headers: uploads.submit(pool, name, data, headers)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        uploads.raise_failure()
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        """A thousand names a request, as the caller goes on."""
+        for entry in _list(self._client, self.bucket, self._key(prefix), self._key(after) if after else ""):
+            yield entry["Key"].removeprefix(self._prefix)
+
+    def _key(self, name: str) -> str:
+        key = self._prefix + name
+        if len(key.encode()) > MAX_KEY_BYTES:
+            raise Unstorable(f"The name {display_name(name)} is too long for S3 ({MAX_KEY_BYTES} bytes).")
+        return key
+
+    def _put(self, name: str, data: bytes, headers: Headers, condition: dict[str, Any]) -> str:
+        answer = self._client.put_object(
+            Bucket=self.bucket,
+            Key=self._key(name),
+            Body=data,
+            ContentType=headers.content_type,
+            CacheControl=headers.cache_control,
+            **condition,
+        )
+        return answer["ETag"]
+
+    def _tile_store(self) -> S3Store:
+        with self._lock:
+            if self._tiles is None:
+                with _speaking(self.bucket, ""):
+                    self._tiles = _obstore(self._connection, self.bucket)
+            return self._tiles
+
+
+class _Uploads:
+    """Objects on their way: bounded, and the first failure is kept for the caller."""
+
+    def __init__(self, store: S3Store, bucket: str, prefix: str) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._prefix = prefix
+        self._room = threading.BoundedSemaphore(2 * UPLOADS)
+        self._failure: StorageError | None = None
+
+    def submit(self, pool: ThreadPoolExecutor, name: str, data: bytes, headers: Headers) -> None:
+        """Upload soon; wait if too many are under way."""
+        self.raise_failure()
+        self._room.acquire()
+        pool.submit(self._upload, name, data, headers)
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong first, if anything did."""
+        if self._failure:
+            raise self._failure
+
+    def _upload(self, name: str, data: bytes, headers: Headers) -> None:
+        attributes = {"Content-Type": headers.content_type, "Cache-Control": headers.cache_control}
+        try:
+            obstore.put(self._store, self._prefix + name, data, attributes=attributes, use_multipart=False)
+        except ObstoreError as error:
+            self._failure = self._failure or _obstore_failure(error, self._bucket, name)
+        finally:
+            self._room.release()
+
+
+def _obstore(connection: Connection, bucket: str) -> S3Store:
+    credentials = connection.session.get_credentials()
+    if credentials is None:
+        raise NoCredentialsError
+    endpoint = connection.client.meta.endpoint_url
+    return S3Store(
+        bucket,
+        endpoint=endpoint,
+        region=connection.client.meta.region_name,
+        virtual_hosted_style_request=False,
+        credential_provider=Boto3CredentialProvider(connection.session, ttl=CREDENTIALS_TTL),
+        client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "5s", "timeout": "60s"},
+        retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=60)},
+    )
+
+
+def _list(client: "S3Client", bucket: str, prefix: str, after: str) -> Iterator[Any]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
+    with _speaking(bucket, prefix):
+        for page in pages:
+            yield from page.get("Contents", ())
+
+
+@contextmanager
+def _room_for(wanted: SourceObject, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise StorageError(f"{display_name(wanted.key)} could not be kept in {path.parent} ({error.strerror}).") from error
+        sentence = f"{display_name(wanted.key)} has {wanted.version.size:,} bytes, more than the temporary folder has room for."
+        raise StorageError(f"{sentence} Raise ephemeral_storage.") from error
+
+
+_RUN_DOCTOR = "Run `python -m lambdazoom doctor` to see the missing permission."
+_DENIED = "S3 refused access to {name} in the bucket {bucket}. " + _RUN_DOCTOR
+_MISSING = "There is no {name}."
+_NO_BUCKET = "There is no bucket {bucket}. Create it, or correct the settings."
+_REGION = "The bucket {bucket} lies in another region. Set AWS_REGION to the bucket's own."
+_UNKNOWN_US = "S3 does not accept the AWS credentials in use. Renew or correct them."
+_BUSY = "S3 asked to slow down, again and again, over {name}. Retry later."
+_REFUSALS: dict[str, tuple[type[StorageError], str]] = {
+    "NoSuchKey": (NotFound, _MISSING),
+    "NoSuchVersion": (NotFound, _MISSING),
+    "404": (NotFound, _MISSING),
+    "NoSuchBucket": (NoBucket, _NO_BUCKET),
+    "AccessDenied": (AccessDenied, _DENIED),
+    "403": (AccessDenied, _DENIED),
+    "AllAccessDisabled": (AccessDenied, _DENIED),
+    "InvalidObjectState": (Archived, "{name} is archived; restore it first."),
+    "KMS.DisabledException": (AccessDenied, "The KMS key of {name} is disabled. Enable it."),
+    "KMS.NotFoundException": (AccessDenied, "The KMS key of {name} is gone."),
+    "PermanentRedirect": (AccessDenied, _REGION),
+    "AuthorizationHeaderMalformed": (AccessDenied, _REGION),
+    "IllegalLocationConstraintException": (AccessDenied, _REGION),
+    "301": (AccessDenied, _REGION),
+    "InvalidAccessKeyId": (AccessDenied, _UNKNOWN_US),
+    "SignatureDoesNotMatch": (AccessDenied, _UNKNOWN_US),
+    "ExpiredToken": (AccessDenied, _UNKNOWN_US),
+    "SlowDown": (StorageError, _BUSY),
+    "503": (StorageError, _BUSY),
+    "KeyTooLongError": (Unstorable, "The name {name} is too long for S3."),
+    "EntityTooLarge": (Unstorable, "{name} is too large for S3."),
+}
+
+
+@contextmanager
+def _speaking(bucket: str, name: str, conditional: bool = False) -> Iterator[None]:
+    """Turn what boto3 raises into our own errors; `conditional` requests that are lost or undecided are Conflicts."""
+    try:
+        yield
+    except ClientError as error:
+        raise _translate(error, bucket, name, conditional) from error
+    except NoCredentialsError as error:
+        raise AccessDenied("There are no AWS credentials. Set them up as for the AWS command line.") from error
+    except BotoCoreError as error:
+        raise StorageError(f"S3 could not be reached over {display_name(name)} ({type(error).__name__}). Retry later.") from error
+
+
+def _translate(error: ClientError, bucket: str, name: str, conditional: bool) -> StorageError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    shown = display_name(name) or "the bucket"
+    if conditional and code in _LOST:
+        return Conflict(f"{shown} was changed by somebody else.")
+    if code == "AccessDenied" and "kms" in str(error).lower():
+        return AccessDenied(f"{shown} is encrypted with a KMS key that may not be used here. {_RUN_DOCTOR}")
+    kind, sentence = _REFUSALS.get(code, (StorageError, f"S3 answered {code or 'an error'} over {{name}}. Retry later."))
+    return kind(sentence.format(name=shown, bucket=bucket))
+
+
+def _obstore_failure(error: ObstoreError, bucket: str, name: str) -> StorageError:
+    """The same for obstore; its own words hold whole answers of S3, so they are not repeated."""
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        failure: StorageError = AccessDenied(_DENIED.format(name=name, bucket=bucket))
+    elif isinstance(error, NotFoundError):
+        failure = NoBucket(_NO_BUCKET.format(bucket=bucket))
+    else:
+        failure = StorageError(f"{name} could not be stored in the bucket {bucket} ({type(error).__name__}). Retry later.")
+    failure.__cause__ = error
+    return failure
