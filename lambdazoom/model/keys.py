@@ -2,7 +2,8 @@
 
 A *key* is the source's own name for an image (`trip/cat.jpg`), any text that S3 or a file system allows. Its *stored name*
 is what we use in buckets, folders and URLs alike: the key itself, but for what proxies, browsers, file systems and double
-decoding would change, escaped as `~XX`. The escape is reversible and no two keys share a stored name.
+decoding would change, escaped as `~XX`. (`?` and `#` are among it: API Gateway's HTTP APIs decode a path and then cut it at a
+`?`.) The escape is reversible and no two keys share a stored name.
 """
 
 import hashlib
@@ -39,7 +40,7 @@ def _escape_segment(segment: str) -> str:
 
 def _escape_character(character: str) -> str:
     code = ord(character)
-    if character in "~%\\" or code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:
+    if character in "~%\\?#" or code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:
         return "".join(f"~{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
     return character
 

@@ -13,10 +13,11 @@ def unknown_bucket(bucket: str, store: Store) -> None:
         store.put(UNKNOWN_BUCKETS + bucket, b"", EMPTY)
 
 
-def sentences(store: Store) -> tuple[str, ...]:
+def sentences(store: Store, source_bucket: str | None) -> tuple[str, ...]:
     """All that an operator should hear just now."""
     names = (entry.removeprefix(UNKNOWN_BUCKETS) for entry in store.list(UNKNOWN_BUCKETS))
     return tuple(
         f"Events arrive from the bucket {name}, which is not LAMBDAZOOM_SOURCE. Correct the setting, or take its notification away."
         for name in names
+        if name != source_bucket  # the setting has been corrected since
     )

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -41,6 +42,10 @@ class Workspace:
     def close(self) -> None:
         """End exiftool."""
         self.exiftool.close()
+
+    def closing(self) -> AbstractContextManager["Workspace"]:
+        """The workspace as a context that closes it."""
+        return closing(self)
 
 
 def open_workspace(settings: Settings) -> Workspace:

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, render_template, request, send_fil
 from lambdazoom.model.errors import NotFound
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, State
-from lambdazoom.publishing import catalog
+from lambdazoom.publishing import catalog, notices
 from lambdazoom.publishing.generations import Published, published, same_version
 from lambdazoom.storage.base import Store
 from lambdazoom.web import cards, presentation
@@ -73,6 +73,7 @@ def images() -> str:
         cards=shown,
         cursor=page.cursor,
         tallies=_tallies(show, store),
+        notices=notices.sentences(store, workspace().source.bucket),
         nothing=FILTERS[show].empty,
         source=workspace().settings.texts["LAMBDAZOOM_SOURCE"] if is_empty else "",
         refresh=_refresh([each.status for each in shown], is_empty),
@@ -113,7 +114,7 @@ def metadata(name: str) -> Response:
         data = workspace().metadata.read(wanted.metadata).data
     except NotFound as error:
         raise NotFound(f"There is no metadata of {wanted.display}.") from error
-    file_name = f"{wanted.display.rpartition('/')[2]}.json"
+    file_name = wanted.metadata.rpartition("/")[2]  # the stored name: no header can hold what a key can
     return send_file(BytesIO(data), mimetype="application/json", as_attachment=True, download_name=file_name, max_age=0)
 
 

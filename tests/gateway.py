@@ -1,0 +1,96 @@
+"""A stand-in for API Gateway: HTTP in, its Lambda proxy events out, as its documentation and captures of live traffic show them.
+
+REST APIs (payload 1.0) hand the path on as it was sent; HTTP APIs (payload 2.0) decode it first.
+"""
+
+import base64
+import contextlib
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.zappa_function import STAGE
+
+REST_HOST = "abc123.execute-api.us-east-1.amazonaws.com"
+
+Invoke = Callable[[dict[str, Any]], Any]
+
+
+def rest_event(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:
+    """The event of a REST API (payload 1.0); `target` is what follows the stage."""
+    parts = urlsplit(target)
+    query = parse_qs(parts.query)
+    return {
+        "resource": "/{proxy+}",
+        "path": parts.path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": {"proxy": parts.path.lstrip("/")},
+        "requestContext": {"stage": STAGE, "path": f"/{STAGE}{parts.path}", "httpMethod": method, "identity": {"sourceIp": "127.0.0.1"}},
+        "body": None,
+        "isBase64Encoded": False,
+    }
+
+
+def http_event(method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:
+    """The event of an HTTP API (payload 2.0): the path is decoded, and cut where a `?` comes out of that."""
+    parts = urlsplit(target)
+    path = f"/{STAGE}{unquote(parts.path)}".split("?")[0]
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": parts.query,
+        "headers": {name.lower(): value for name, value in headers.items()},
+        "requestContext": {"stage": STAGE, "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"}},
+        "isBase64Encoded": False,
+    }
+
+
+def body_of(answer: dict[str, Any]) -> bytes:
+    """The bytes that a browser would get."""
+    body = answer.get("body") or ""
+    return base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
+
+
+@contextlib.contextmanager
+def gateway(invoke: Invoke) -> Iterator[str]:
+    """A server on this machine that hands every request to the function, one at a time, as a REST API of the stage; its address."""
+    one_at_a_time = threading.Lock()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if not self.path.startswith(f"/{STAGE}/"):
+                self.send_error(403)
+                return
+            event = rest_event("GET", self.path.removeprefix(f"/{STAGE}"), {"Host": REST_HOST, "X-Forwarded-Proto": "https"})
+            with one_at_a_time:
+                answer = invoke(event)
+            body = body_of(answer)
+            self.send_response(answer["statusCode"])
+            for name, value in answer["headers"].items():
+                if name.lower() not in ("content-length", "connection"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/{STAGE}"
+        finally:
+            server.shutdown()
+            thread.join()
