@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -89,6 +90,13 @@ def workspace(environment: dict[str, str]) -> Iterator[Workspace]:
 def source(tmp_path: Path) -> Path:
     """The source folder of `environment` and `workspace`."""
     return tmp_path / "source"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 Draw = Callable[..., Path]

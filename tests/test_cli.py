@@ -16,7 +16,7 @@ import pytest
 
 from lambdazoom import __version__
 from lambdazoom.cli import commands
-from tests.conftest import Draw, picture
+from tests.conftest import Draw, free_port, picture
 
 
 def lambdazoom(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -150,13 +150,6 @@ def test_a_taken_port_is_a_sentence_with_a_way_out(environment: dict[str, str]) 
         )
         done = lambdazoom("serve", "--port", port, "--other-port-hint", "make demo PORT={port}", environment=environment)
         assert done.stderr == f"lambdazoom: Port {port} is in use. `make demo PORT={port + 1}`.\n"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(url: str, text: str, seconds: float = 20) -> str:

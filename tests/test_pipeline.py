@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from lambdazoom.metadata.exiftool import ExifTool
-from lambdazoom.model.errors import Interrupted, NotFound, StorageError
+from lambdazoom.model.errors import AccessDenied, Interrupted, NotFound, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import ImageRecord, Progress, State
 from lambdazoom.publishing import catalog, documents, generations
@@ -288,6 +288,28 @@ def test_without_read_permission_the_record_says_so_and_a_later_try_succeeds(
     assert record.state(workspace.now()) == State.FAILED
     path.chmod(0o600)
     assert settled(ImageKey("secret.jpg"), workspace).state(workspace.now()) == State.PUBLISHED
+
+
+class ClosedSource(FolderSource):
+    """A source that lets nobody look, as S3 does without s3:GetObject."""
+
+    def head(self, key: str) -> SourceObject:
+        raise AccessDenied(f"S3 refused access to {key}.")
+
+
+def test_an_image_that_may_not_even_be_looked_at_is_recorded(workspace: Workspace, source: Path, draw: Draw) -> None:
+    draw(CAT.key)
+    closed = replace(workspace, source=ClosedSource(source))
+    for _ in range(2):
+        with pytest.raises(AccessDenied):
+            settle(CAT, closed)
+    record = catalog.find(CAT, workspace.metadata)
+    assert record is not None
+    assert (record.state(workspace.now()), record.complaints) == (State.FAILED, ("S3 refused access to trip/cat.jpg.",))
+    published = settled(CAT, workspace)
+    with pytest.raises(AccessDenied):
+        settle(CAT, closed)
+    assert settled(CAT, workspace) == published, "what is on show is not touched"
 
 
 def test_a_name_too_long_to_be_stored_gets_a_clear_record(workspace: Workspace, draw: Draw) -> None:

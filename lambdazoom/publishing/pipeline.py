@@ -7,12 +7,13 @@ thing, and looks again; only finding everything as it should be ends it (docs/ar
 import json
 import logging
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lambdazoom.metadata.facts import caption
-from lambdazoom.model.errors import Conflict, Interrupted, NotFound
-from lambdazoom.model.keys import ImageKey, SourceObject, is_hidden
+from lambdazoom.model.errors import Conflict, Interrupted, NotFound, StorageError
+from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
 from lambdazoom.publishing import catalog, documents, generations
 from lambdazoom.publishing.catalog import Kept
@@ -42,6 +43,9 @@ def settle(image: ImageKey, workspace: Workspace, observer: Observer = lambda _:
                 break
         except (Conflict, NotFound):
             continue  # lost, or vanished under our hands: look again
+        except StorageError as error:
+            run.record_refusal(error)
+            raise
     else:
         raise Conflict(f"{image.display} changed again and again while it was processed.")
     record = catalog.find(image, workspace.metadata)
@@ -85,6 +89,16 @@ class _Run:
         if record and record.run != self.id and record.is_alive(self.workspace.now()):
             return True  # another run is at it: that saves money, correctness doesn't depend on it
         return self._make(wanted, look, look.current)
+
+    def record_refusal(self, error: StorageError) -> None:
+        """Leave word of an image that could not even be looked at, if nothing is known of it and nothing will change by itself."""
+        if error.retryable:
+            return
+        now = self.workspace.now()
+        unknown = SourceVersion("", now, 0)
+        record = ImageRecord(self.image.key, unknown, seen_at=now, tiles=Step.failed(error, final=False), finished_at=now)
+        with suppress(StorageError):  # it may be the metadata store itself that refuses
+            catalog.save(record, None, self.workspace.metadata)
 
     def _look(self) -> _Look:
         shown = generations.published(self.image, self.workspace.zoom)

@@ -11,7 +11,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -23,7 +23,6 @@ import obstore
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.exceptions import BaseError as ObstoreError
 from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
@@ -42,7 +41,6 @@ CREDENTIALS_TTL = timedelta(minutes=5)  # boto3 renews what has less than ten mi
 MAX_KEY_BYTES = 1024
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
-_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404", "409", "412"}  # of a conditional write: look again
 
 
@@ -61,7 +59,7 @@ def connect() -> Connection:
         max_pool_connections=DOWNLOADS + 16,
         connect_timeout=5,
         read_timeout=60,
-        retries={"mode": "standard", "max_attempts": 5},
+        retries={"mode": "standard", "total_max_attempts": 5},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
@@ -94,8 +92,6 @@ class BucketSource:
         except NotFound:
             self._require_bucket()  # the same answer comes from a bucket that is not there, and must not withdraw everything
             raise
-        if found.get("StorageClass") in _ARCHIVES and 'ongoing-request="false"' not in found.get("Restore", ""):
-            raise Archived(f"{display_name(key)} is in {found['StorageClass'].replace('_', ' ').title()}; restore it first.")
         modified = found["LastModified"].astimezone(UTC).replace(microsecond=0)
         return SourceObject(key, SourceVersion(found["ETag"], modified, found["ContentLength"], found.get("VersionId", "")))
 
@@ -226,27 +222,29 @@ class _Uploads:
         self._bucket = bucket
         self._prefix = prefix
         self._room = threading.BoundedSemaphore(2 * UPLOADS)
-        self._failure: StorageError | None = None
+        self._failure: tuple[str, BaseException] | None = None
 
     def submit(self, pool: ThreadPoolExecutor, name: str, data: bytes, headers: Headers) -> None:
         """Upload soon; wait if too many are under way."""
         self.raise_failure()
         self._room.acquire()
-        pool.submit(self._upload, name, data, headers)
+        pool.submit(self._upload, name, data, headers).add_done_callback(lambda upload: self._done(name, upload))
 
     def raise_failure(self) -> None:
         """Raise what went wrong first, if anything did."""
         if self._failure:
-            raise self._failure
+            name, error = self._failure
+            raise _obstore_failure(error, self._bucket, name) from error
 
     def _upload(self, name: str, data: bytes, headers: Headers) -> None:
         attributes = {"Content-Type": headers.content_type, "Cache-Control": headers.cache_control}
-        try:
-            obstore.put(self._store, self._prefix + name, data, attributes=attributes, use_multipart=False)
-        except ObstoreError as error:
-            self._failure = self._failure or _obstore_failure(error, self._bucket, name)
-        finally:
-            self._room.release()
+        obstore.put(self._store, self._prefix + name, data, attributes=attributes, use_multipart=False)
+
+    def _done(self, name: str, upload: Future[None]) -> None:
+        self._room.release()
+        error = None if upload.cancelled() else upload.exception()
+        if error and not self._failure:
+            self._failure = (name, error)
 
 
 def _obstore(connection: Connection, bucket: str) -> S3Store:
@@ -298,7 +296,7 @@ _REFUSALS: dict[str, tuple[type[StorageError], str]] = {
     "AccessDenied": (AccessDenied, _DENIED),
     "403": (AccessDenied, _DENIED),
     "AllAccessDisabled": (AccessDenied, _DENIED),
-    "InvalidObjectState": (Archived, "{name} is archived; restore it first."),
+    "InvalidObjectState": (Archived, "{name} is in Glacier; restore it first."),
     "KMS.DisabledException": (AccessDenied, "The KMS key of {name} is disabled. Enable it."),
     "KMS.NotFoundException": (AccessDenied, "The KMS key of {name} is gone."),
     "PermanentRedirect": (AccessDenied, _REGION),
@@ -339,13 +337,10 @@ def _translate(error: ClientError, bucket: str, name: str, conditional: bool) ->
     return kind(sentence.format(name=shown, bucket=bucket))
 
 
-def _obstore_failure(error: ObstoreError, bucket: str, name: str) -> StorageError:
+def _obstore_failure(error: BaseException, bucket: str, name: str) -> StorageError:
     """The same for obstore; its own words hold whole answers of S3, so they are not repeated."""
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
-        failure: StorageError = AccessDenied(_DENIED.format(name=name, bucket=bucket))
-    elif isinstance(error, NotFoundError):
-        failure = NoBucket(_NO_BUCKET.format(bucket=bucket))
-    else:
-        failure = StorageError(f"{name} could not be stored in the bucket {bucket} ({type(error).__name__}). Retry later.")
-    failure.__cause__ = error
-    return failure
+        return AccessDenied(_DENIED.format(name=name, bucket=bucket))
+    if isinstance(error, (NotFoundError, FileNotFoundError)):  # of a PUT: obstore raises Python's own
+        return NoBucket(_NO_BUCKET.format(bucket=bucket))
+    return StorageError(f"{name} could not be stored in the bucket {bucket} ({type(error).__name__}). Retry later.")

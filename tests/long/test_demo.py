@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.conftest import free_port
+
 PROJECT = Path(__file__).parents[2]
 TILE = re.compile(r"_files/(\d+)/\d+_\d+\.jpg\?v=")
 
@@ -75,10 +77,7 @@ class Demo:
 
 @contextmanager
 def demo(clone: Path, home: Path) -> Iterator[Demo]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    running = Demo(clone, home, port)
+    running = Demo(clone, home, free_port())
     try:
         yield running
     finally:

@@ -1,0 +1,204 @@
+"""What S3 refuses, and how we say it: a server answers as S3's documentation does, to boto3 and to obstore."""
+
+import http.server
+import json
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, StorageError
+from lambdazoom.model.keys import SourceObject, SourceVersion
+from lambdazoom.model.places import Bucket
+from lambdazoom.storage import s3
+from lambdazoom.storage.base import EMPTY, JSON
+from lambdazoom.storage.s3 import BucketSource, BucketStore, connect
+
+DOCTOR = "Run `python -m lambdazoom doctor` to see the missing permission."
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+class RefusingS3:
+    """Answers every request alike; `requests` counts them."""
+
+    def __init__(self) -> None:
+        self.status, self.code, self.message = 403, "AccessDenied", "Access Denied"
+        self.headers: dict[str, str] = {}
+        self.requests = 0
+
+    def refuse(self, status: int, code: str, message: str = "", **headers: str) -> None:
+        self.status, self.code, self.message = status, code, message
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def document(self) -> bytes:
+        return f"<?xml version='1.0'?><Error><Code>{self.code}</Code><Message>{self.message}</Message></Error>".encode()
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingS3]:
+    """A refusing S3, as the endpoint of boto3's environment."""
+    refusal = RefusingS3()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            refusal.requests += 1
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b"" if self.command == "HEAD" else refusal.document()
+            self.send_response(refusal.status)
+            for name, value in {**refusal.headers, "Content-Type": "application/xml", "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 (the library's own names)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        for name, value in (("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}"), ("AWS_DEFAULT_REGION", "us-east-1")):
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "topsecret")
+        yield refusal
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind", "sentence"),
+    [
+        (403, "AccessDenied", "Access Denied", AccessDenied, f"S3 refused access to trip/cat.jpg in the bucket originals. {DOCTOR}"),
+        (404, "NoSuchBucket", "", NoBucket, "There is no bucket originals. Create it, or correct the settings."),
+        (403, "InvalidObjectState", "", Archived, "trip/cat.jpg is in Glacier; restore it first."),
+        (
+            403,
+            "AccessDenied",
+            "User is not authorized to perform: kms:Decrypt",
+            AccessDenied,
+            f"trip/cat.jpg is encrypted with a KMS key that may not be used here. {DOCTOR}",
+        ),
+        (400, "KMS.DisabledException", "", AccessDenied, "The KMS key of trip/cat.jpg is disabled. Enable it."),
+        (400, "AuthorizationHeaderMalformed", "", AccessDenied, "The bucket originals lies in another region."),
+        (403, "InvalidAccessKeyId", "", AccessDenied, "S3 does not accept the AWS credentials in use. Renew or correct them."),
+        (403, "SignatureDoesNotMatch", "", AccessDenied, "S3 does not accept the AWS credentials in use. Renew or correct them."),
+        (400, "SomethingNew", "", StorageError, "S3 answered SomethingNew over trip/cat.jpg. Retry later."),
+        (412, "PreconditionFailed", "", Conflict, "trip/cat.jpg was changed by somebody else."),
+    ],
+)
+def test_each_refusal_is_a_sentence(
+    refusing: RefusingS3, status: int, code: str, message: str, kind: type[StorageError], sentence: str
+) -> None:
+    refusing.refuse(status, code, message)
+    wanted = SourceObject("trip/cat.jpg", SourceVersion('"e"', NOW, 10))
+    with pytest.raises(kind) as caught, BucketSource(connect(), Bucket("originals")).fetch(wanted):
+        pass
+    assert str(caught.value).startswith(sentence)
+    assert type(caught.value) is kind
+
+
+def test_slow_down_is_retried_and_then_said(refusing: RefusingS3) -> None:
+    refusing.refuse(503, "SlowDown", "Please reduce your request rate.")
+    with pytest.raises(StorageError, match=r"S3 asked to slow down, again and again, over a\.json\. Retry later\.") as caught:
+        BucketStore(connect(), Bucket("zoom")).read("a.json")
+    assert caught.value.retryable
+    assert refusing.requests == 5
+
+
+def test_access_denied_is_not_retried(refusing: RefusingS3) -> None:
+    with pytest.raises(AccessDenied) as caught:
+        BucketStore(connect(), Bucket("zoom")).write("a.json", b"{}", JSON, None)
+    assert refusing.requests == 1
+    assert not caught.value.retryable
+
+
+def test_a_head_without_words_is_understood_all_the_same(refusing: RefusingS3) -> None:
+    source = BucketSource(connect(), Bucket("originals"))
+    with pytest.raises(AccessDenied, match=r"S3 refused access to cat\.jpg"):
+        source.head("cat.jpg")
+    refusing.refuse(404, "")
+    with pytest.raises(NoBucket, match="There is no bucket originals"):
+        source.head("cat.jpg")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "sentence"),
+    [
+        (403, "AccessDenied", AccessDenied, f"S3 refused access to _tiles/1.jpg in the bucket zoom. {DOCTOR}"),
+        (404, "NoSuchBucket", NoBucket, "There is no bucket zoom. Create it, or correct the settings."),
+        (400, "KMS.DisabledException", StorageError, "_tiles/1.jpg could not be stored in the bucket zoom (GenericError). Retry later."),
+    ],
+)
+def test_uploads_say_it_too(refusing: RefusingS3, status: int, code: str, kind: type[StorageError], sentence: str) -> None:
+    refusing.refuse(status, code)
+    with pytest.raises(kind) as caught, BucketStore(connect(), Bucket("zoom")).bulk() as write:
+        write("_tiles/1.jpg", b"1", EMPTY)
+    assert str(caught.value) == sentence
+
+
+def test_a_failed_upload_stops_those_that_follow(refusing: RefusingS3) -> None:
+    with pytest.raises(AccessDenied), BucketStore(connect(), Bucket("zoom")).bulk() as write:
+        for number in range(5000):
+            write(f"_tiles/{number}.jpg", b"1", EMPTY)
+    assert refusing.requests < 200
+
+
+def test_without_credentials_it_says_so(refusing: RefusingS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    store = BucketStore(connect(), Bucket("zoom"))
+    with pytest.raises(AccessDenied, match="There are no AWS credentials"):
+        store.read("a")
+    with pytest.raises(AccessDenied, match="There are no AWS credentials"), store.bulk():
+        pass
+
+
+def test_no_refusal_repeats_a_secret(refusing: RefusingS3) -> None:
+    for code in ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AccessDenied", "SomethingNew"):
+        refusing.refuse(403, code, "The key AKIDEXAMPLE and its secret topsecret")
+        with pytest.raises(StorageError) as caught:
+            BucketStore(connect(), Bucket("zoom")).read("a.json")
+        assert "AKIDEXAMPLE" not in str(caught.value)
+        assert "topsecret" not in str(caught.value)
+
+
+def test_expiring_credentials_of_any_source_are_renewed_for_both(
+    make_bucket: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = tmp_path / "asked"
+    program = tmp_path / "credentials"
+    answer = {"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "s", "SessionToken": "t"}
+    program.write_text(
+        f"#!{sys.executable}\nimport json, datetime\nopen({str(asked)!r}, 'a').write('x')\n"
+        f"end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)\n"
+        f"print(json.dumps({{**{json.dumps(answer)}, 'Expiration': end.isoformat()}}))\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = {program}\nregion = us-east-1\n")
+    bucket = make_bucket("zoom")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setattr(s3, "CREDENTIALS_TTL", timedelta(seconds=1))  # the clock is faked: minutes would be long
+    store = BucketStore(connect(), Bucket(bucket))
+    counts = []
+    for number in range(2):
+        with store.bulk() as write:
+            write(f"_tiles/{number}.jpg", b"1", EMPTY)
+        counts.append(len(asked.read_text()))
+        time.sleep(2.5)
+    assert counts[1] > counts[0] >= 1
+    assert len(list(store.list("_tiles/"))) == 2
