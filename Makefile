@@ -30,6 +30,7 @@ check: .venv-dev/.done
 
 bench: .venv-dev/.done
 	.venv-dev/bin/python -m benchmarks.dzsave
+	.venv-dev/bin/python -m benchmarks.uploads
 
 # what is deployed: requirements.txt and nothing else, for Zappa zips it
 .venv/.done: requirements.txt
