@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import obstore
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import NoCredentialsError
 from obstore.auth.boto3 import Boto3CredentialProvider
-from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
-from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, NotFound, StorageError, Unstorable
+from lambdazoom.model.errors import NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import SourceObject, SourceVersion, display_name
 from lambdazoom.model.places import Bucket
 from lambdazoom.storage.base import Headers, Stored, Writer
+from lambdazoom.storage.refusals import no_bucket, of_upload, speaking
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,7 +41,6 @@ CREDENTIALS_TTL = timedelta(minutes=5)  # boto3 renews what has less than ten mi
 MAX_KEY_BYTES = 1024
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404", "409", "412"}  # of a conditional write: look again
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class BucketSource:
     def head(self, key: str) -> SourceObject:
         """The object as it is now; versions that differ in nothing else differ in their version id."""
         try:
-            with _speaking(self.bucket, key):
+            with speaking(self.bucket, key):
                 found = self._client.head_object(Bucket=self.bucket, Key=self._prefix + key)
         except NotFound:
             self._require_bucket()  # the same answer comes from a bucket that is not there, and must not withdraw everything
@@ -97,10 +96,10 @@ class BucketSource:
 
     def _require_bucket(self) -> None:
         try:
-            with _speaking(self.bucket, ""):
+            with speaking(self.bucket, ""):
                 self._client.head_bucket(Bucket=self.bucket)
         except NotFound as error:
-            raise NoBucket(_NO_BUCKET.format(bucket=self.bucket)) from error
+            raise no_bucket(self.bucket) from error
 
     @contextmanager
     def fetch(self, wanted: SourceObject) -> Iterator[Path]:
@@ -126,7 +125,7 @@ class BucketSource:
 
     def _download_range(self, wanted: SourceObject, descriptor: int, start: int) -> None:
         end = min(start + RANGE_BYTES, wanted.version.size)
-        with _speaking(self.bucket, wanted.key, conditional=True):
+        with speaking(self.bucket, wanted.key, conditional=True):
             answer = self._client.get_object(
                 Bucket=self.bucket, Key=self._prefix + wanted.key, Range=f"bytes={start}-{end - 1}", IfMatch=wanted.version.etag
             )
@@ -147,29 +146,29 @@ class BucketStore:
 
     def read(self, name: str) -> Stored:
         """The whole object."""
-        with _speaking(self.bucket, name):
+        with speaking(self.bucket, name):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
             return Stored(answer["Body"].read(), answer["ETag"])
 
     def write(self, name: str, data: bytes, headers: Headers, etag: str | None) -> str:
         """A conditional PUT; also what S3 leaves undecided is a Conflict, so that the caller looks again."""
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-        with _speaking(self.bucket, name, conditional=True):
+        with speaking(self.bucket, name, conditional=True):
             return self._put(name, data, headers, condition)
 
     def delete(self, name: str, etag: str) -> None:
         """A conditional DELETE."""
-        with _speaking(self.bucket, name, conditional=True):
+        with speaking(self.bucket, name, conditional=True):
             self._client.delete_object(Bucket=self.bucket, Key=self._key(name), IfMatch=etag)
 
     def discard(self, name: str) -> None:
         """A plain DELETE."""
-        with _speaking(self.bucket, name):
+        with speaking(self.bucket, name):
             self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
 
     def put(self, name: str, data: bytes, headers: Headers) -> None:
         """A plain PUT."""
-        with _speaking(self.bucket, name):
+        with speaking(self.bucket, name):
             self._put(name, data, headers, {})
 
     @contextmanager
@@ -209,7 +208,7 @@ class BucketStore:
     def _tile_store(self) -> S3Store:
         with self._lock:
             if self._tiles is None:
-                with _speaking(self.bucket, ""):
+                with speaking(self.bucket, ""):
                     self._tiles = _obstore(self._connection, self.bucket)
             return self._tiles
 
@@ -234,7 +233,7 @@ class _Uploads:
         """Raise what went wrong first, if anything did."""
         if self._failure:
             name, error = self._failure
-            raise _obstore_failure(error, self._bucket, name) from error
+            raise of_upload(error, self._bucket, name) from error
 
     def _upload(self, name: str, data: bytes, headers: Headers) -> None:
         attributes = {"Content-Type": headers.content_type, "Cache-Control": headers.cache_control}
@@ -265,7 +264,7 @@ def _obstore(connection: Connection, bucket: str) -> S3Store:
 
 def _list(client: "S3Client", bucket: str, prefix: str, after: str) -> Iterator[Any]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=after)
-    with _speaking(bucket, prefix):
+    with speaking(bucket, prefix):
         for page in pages:
             yield from page.get("Contents", ())
 
@@ -279,68 +278,3 @@ def _room_for(wanted: SourceObject, path: Path) -> Iterator[None]:
             raise StorageError(f"{display_name(wanted.key)} could not be kept in {path.parent} ({error.strerror}).") from error
         sentence = f"{display_name(wanted.key)} has {wanted.version.size:,} bytes, more than the temporary folder has room for."
         raise StorageError(f"{sentence} Raise ephemeral_storage.") from error
-
-
-_RUN_DOCTOR = "Run `python -m lambdazoom doctor` to see the missing permission."
-_DENIED = "S3 refused access to {name} in the bucket {bucket}. " + _RUN_DOCTOR
-_MISSING = "There is no {name}."
-_NO_BUCKET = "There is no bucket {bucket}. Create it, or correct the settings."
-_REGION = "The bucket {bucket} lies in another region. Set AWS_REGION to the bucket's own."
-_UNKNOWN_US = "S3 does not accept the AWS credentials in use. Renew or correct them."
-_BUSY = "S3 asked to slow down, again and again, over {name}. Retry later."
-_REFUSALS: dict[str, tuple[type[StorageError], str]] = {
-    "NoSuchKey": (NotFound, _MISSING),
-    "NoSuchVersion": (NotFound, _MISSING),
-    "404": (NotFound, _MISSING),
-    "NoSuchBucket": (NoBucket, _NO_BUCKET),
-    "AccessDenied": (AccessDenied, _DENIED),
-    "403": (AccessDenied, _DENIED),
-    "AllAccessDisabled": (AccessDenied, _DENIED),
-    "InvalidObjectState": (Archived, "{name} is in Glacier; restore it first."),
-    "KMS.DisabledException": (AccessDenied, "The KMS key of {name} is disabled. Enable it."),
-    "KMS.NotFoundException": (AccessDenied, "The KMS key of {name} is gone."),
-    "PermanentRedirect": (AccessDenied, _REGION),
-    "AuthorizationHeaderMalformed": (AccessDenied, _REGION),
-    "IllegalLocationConstraintException": (AccessDenied, _REGION),
-    "301": (AccessDenied, _REGION),
-    "InvalidAccessKeyId": (AccessDenied, _UNKNOWN_US),
-    "SignatureDoesNotMatch": (AccessDenied, _UNKNOWN_US),
-    "ExpiredToken": (AccessDenied, _UNKNOWN_US),
-    "SlowDown": (StorageError, _BUSY),
-    "503": (StorageError, _BUSY),
-    "KeyTooLongError": (Unstorable, "The name {name} is too long for S3."),
-    "EntityTooLarge": (Unstorable, "{name} is too large for S3."),
-}
-
-
-@contextmanager
-def _speaking(bucket: str, name: str, conditional: bool = False) -> Iterator[None]:
-    """Turn what boto3 raises into our own errors; `conditional` requests that are lost or undecided are Conflicts."""
-    try:
-        yield
-    except ClientError as error:
-        raise _translate(error, bucket, name, conditional) from error
-    except NoCredentialsError as error:
-        raise AccessDenied("There are no AWS credentials. Set them up as for the AWS command line.") from error
-    except BotoCoreError as error:
-        raise StorageError(f"S3 could not be reached over {display_name(name)} ({type(error).__name__}). Retry later.") from error
-
-
-def _translate(error: ClientError, bucket: str, name: str, conditional: bool) -> StorageError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    shown = display_name(name) or "the bucket"
-    if conditional and code in _LOST:
-        return Conflict(f"{shown} was changed by somebody else.")
-    if code == "AccessDenied" and "kms" in str(error).lower():
-        return AccessDenied(f"{shown} is encrypted with a KMS key that may not be used here. {_RUN_DOCTOR}")
-    kind, sentence = _REFUSALS.get(code, (StorageError, f"S3 answered {code or 'an error'} over {{name}}. Retry later."))
-    return kind(sentence.format(name=shown, bucket=bucket))
-
-
-def _obstore_failure(error: BaseException, bucket: str, name: str) -> StorageError:
-    """The same for obstore; its own words hold whole answers of S3, so they are not repeated."""
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
-        return AccessDenied(_DENIED.format(name=name, bucket=bucket))
-    if isinstance(error, (NotFoundError, FileNotFoundError)):  # of a PUT: obstore raises Python's own
-        return NoBucket(_NO_BUCKET.format(bucket=bucket))
-    return StorageError(f"{name} could not be stored in the bucket {bucket} ({type(error).__name__}). Retry later.")
