@@ -9,13 +9,17 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from lambdazoom.model.errors import LambdaZoomError, Unfinished
+from lambdazoom.model.errors import LambdaZoomError, StorageError, Unfinished
 from lambdazoom.model.events import Change, Unreadable, changes_of
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import notices
+from lambdazoom.publishing.lifecycle import catch_up
 from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.sweeping import sweep
 from lambdazoom.publishing.workspace import Workspace, open_workspace
+
+RESERVE_SECONDS = 240  # what the largest image may still need when a scheduled run begins with it
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,24 @@ def on_object_event(event: Mapping[str, Any], context: object) -> None:  # noqa:
     failures = [failure for image in _images_of(event, workspace) if (failure := _settle(image, workspace))]
     if failures:
         raise Unfinished(f"{len(failures)} of this event's images could not be settled: {' '.join(failures)}")
+
+
+def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
+    """Look after what events did not: sources newer than the last look, and generations that are due to go.
+
+    Stops in time before the invocation ends; the next one goes on. Raises SettingsError, and Unfinished if something failed.
+    """
+    workspace = door.workspace()
+
+    def is_time_up() -> bool:
+        return context is not None and context.get_remaining_time_in_millis() < 1000 * RESERVE_SECONDS
+
+    try:
+        caught = catch_up(workspace, is_time_up)
+        swept = sweep(workspace, is_time_up)
+    except StorageError as error:
+        raise Unfinished(f"The scheduled look was not finished: {error}") from error
+    log.info("schedule new=%d failed=%d swept=%d", caught.looked_at, caught.failed, swept.generations)
 
 
 def _images_of(event: Mapping[str, Any], workspace: Workspace) -> list[ImageKey]:

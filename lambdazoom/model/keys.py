@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import ClassVar, Self
 
 RESERVED = ("_tiles", "_lambdazoom")  # first segments that are ours
 MAX_NAME_BYTES = 900  # of a stored name: S3 allows 1,024 with our prefixes and suffixes
@@ -156,6 +156,8 @@ def inverted_time(moment: datetime) -> str:
 class Generation:
     """One immutable pyramid: `id` is its start time and 64 random bits, and was never used before."""
 
+    NOTES: ClassVar[str] = "_lambdazoom/generations/"
+
     id: str
 
     @classmethod
@@ -198,4 +200,4 @@ class Generation:
     @property
     def note(self) -> str:
         """In the metadata store: the sweep's note, there while the generation is not, or no longer, the one on show."""
-        return f"_lambdazoom/generations/{self.id}.json"
+        return f"{self.NOTES}{self.id}.json"

@@ -6,7 +6,7 @@ How a generation is laid out is known here and to the tiles route alone.
 import json
 import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,6 +89,8 @@ def complete(generation: Generation, pyramid: Pyramid, tiling: Tiling, write: Wr
 def retire(image: ImageKey, shown: Published, metadata: Store, now: datetime, grace: timedelta) -> None:
     """Write the note of a generation that is about to be replaced or removed, before the pointer moves."""
     note = read_note(shown.generation, metadata)
+    if note and note.condemned:
+        return  # the sweep has it already; to lift the mark would make its tiles look whole
     written = Note(image.key, shown.generation, shown.pyramid, now + grace)
     metadata.write(shown.generation.note, _note_json(written), JSON, note.etag if note else None)
 
@@ -118,6 +120,22 @@ def claim(shown: Published, metadata: Store) -> bool:
         return False
     metadata.delete(shown.generation.note, note.etag)
     return True
+
+
+def notes(metadata: Store) -> Iterator[Note]:
+    """All notes, the oldest generation first."""
+    for name in metadata.list(Generation.NOTES):
+        try:
+            stored = metadata.read(name)
+        except NotFound:
+            continue
+        yield replace(_note_from(json.loads(stored.data)), etag=stored.etag)
+
+
+def condemn(note: Note, metadata: Store) -> Note:
+    """Mark the note: from now on no publisher relies on this generation. Conflict if somebody has changed the note."""
+    marked = replace(note, condemned=True)
+    return replace(marked, etag=metadata.write(note.generation.note, _note_json(marked), JSON, note.etag))
 
 
 def read_note(generation: Generation, metadata: Store) -> Note | None:

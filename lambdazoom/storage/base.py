@@ -4,7 +4,7 @@ A *source* holds the users' originals under their own keys and can only be read.
 names (see model/keys.py). Both raise the StorageErrors of model/errors.py and nothing else.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,9 @@ class Store(Protocol):
 
     def discard(self, name: str) -> None:
         """Delete the object, if there is one, whatever it holds."""
+
+    def discard_all(self, names: Iterable[str]) -> None:
+        """The same for many objects that nobody else touches."""
 
     def put(self, name: str, data: bytes, headers: Headers) -> None:
         """Write a small object, whatever it held before."""

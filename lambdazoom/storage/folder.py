@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,6 +115,18 @@ class FolderStore:
             path.unlink(missing_ok=True)
             _prune(path.parent, self.root)
 
+    def discard_all(self, names: Iterable[str]) -> None:
+        """The files, and then the folders that they leave empty."""
+        folders = set()
+        for name in names:
+            path = _inside(self.root, name)
+            with _named(name):
+                path.unlink(missing_ok=True)
+            folders.add(path.parent)
+        for folder in folders:
+            with _named(str(folder)), self._locked():
+                _prune(folder, self.root)
+
     def put(self, name: str, data: bytes, headers: Headers) -> None:  # noqa: ARG002
         """A plain write, not atomic: nobody reads it before it is named by a committed object."""
         path = _inside(self.root, name)
@@ -191,7 +203,8 @@ def _prune(folder: Path, root: Path) -> None:
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return
-            raise
+            if error.errno != errno.ENOENT:
+                raise
         folder = folder.parent
 
 

@@ -1,0 +1,161 @@
+"""The sweep and the scheduled look: what is due goes, what is shown stays, what was missed is found."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.records import State
+from lambdazoom.model.settings import Settings
+from lambdazoom.publishing import catalog, generations
+from lambdazoom.publishing.lifecycle import LAST_LOOK, catch_up
+from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.sweeping import Swept, sweep
+from lambdazoom.publishing.workspace import Workspace, open_workspace
+from lambdazoom.storage.base import Headers
+from tests.places import Buckets, Folders, Places
+from tests.test_acceptance import encoded
+
+CAT = ImageKey("trip/cat.jpg")
+
+
+@pytest.fixture(params=["folders", "buckets"])
+def places(request: pytest.FixtureRequest) -> Places:
+    if request.param == "folders":
+        return Folders(request.getfixturevalue("tmp_path"))
+    return Buckets(request.getfixturevalue("aws"))
+
+
+@pytest.fixture
+def working(places: Places) -> Iterator[Workspace]:
+    with open_workspace(Settings.from_env(places.environment)).closing() as workspace:
+        yield workspace
+
+
+def later(workspace: Workspace, **ahead: float) -> Workspace:
+    """The same workspace at a later time."""
+    return replace(workspace, now=lambda: workspace.now() + timedelta(**ahead))
+
+
+def tiles(workspace: Workspace) -> list[str]:
+    return list(workspace.zoom.list("_tiles/"))
+
+
+def test_a_replaced_generation_goes_after_the_grace_period_and_no_other(places: Places, working: Workspace) -> None:
+    for width in (300, 1200):
+        places.put(CAT.key, encoded(width, 200))
+        settle(CAT, working)
+    both = len(tiles(working))
+    assert sweep(working) == Swept(0, stopped=False)
+    assert sweep(later(working, minutes=59)) == Swept(0, stopped=False)
+    assert sweep(later(working, minutes=61)) == Swept(1, stopped=False)
+    shown = generations.published(CAT, working.zoom)
+    assert shown is not None
+    assert len(tiles(working)) == shown.pyramid.tile_count + 2 < both
+    assert all(shown.generation.id in name for name in tiles(working))
+    assert list(working.metadata.list("_lambdazoom/generations/")) == []
+    assert sweep(later(working, days=9)) == Swept(0, stopped=False)
+
+
+def test_a_removed_image_leaves_nothing(places: Places, working: Workspace) -> None:
+    for key in ("img_1.jpg", "img_10.jpg"):
+        places.put(key, encoded(300, 200))
+        settle(ImageKey(key), working)
+    places.remove("img_1.jpg")
+    settle(ImageKey("img_1.jpg"), working)
+    sweep(later(working, hours=2))
+    left = [*working.zoom.list(""), *working.metadata.list("")]
+    assert not [name for name in left if "img_1.jpg" in name]
+    ten = generations.published(ImageKey("img_10.jpg"), working.zoom)
+    assert ten is not None
+    assert len(tiles(working)) == ten.pyramid.tile_count + 2
+
+
+def test_what_a_crashed_run_left_goes_when_no_run_can_still_be_at_it(places: Places, working: Workspace) -> None:
+    places.put(CAT.key, encoded(300, 200))
+    settle(CAT, working)
+    shown = generations.published(CAT, working.zoom)
+    assert shown is not None
+    crashed = generations.begin(CAT, shown.pyramid, working.metadata, working.now(), working.grace)
+    with working.zoom.bulk() as write:
+        write(crashed.tile(0, 0, 0, "jpg"), b"half a run", Headers("image/jpeg"))
+    assert sweep(later(working, hours=24)) == Swept(0, stopped=False)
+    assert sweep(later(working, hours=26)) == Swept(1, stopped=False)
+    assert not [name for name in tiles(working) if crashed.id in name]
+    assert settle(CAT, working) is not None
+
+
+def test_a_note_of_what_is_shown_after_all_is_taken_back(places: Places, working: Workspace) -> None:
+    places.put(CAT.key, encoded(300, 200))
+    settle(CAT, working)
+    shown = generations.published(CAT, working.zoom)
+    assert shown is not None
+    generations.retire(CAT, shown, working.metadata, working.now(), working.grace)  # and then the publisher died
+    before = tiles(working)
+    assert sweep(later(working, hours=2)) == Swept(0, stopped=False)
+    assert tiles(working) == before
+    assert generations.read_note(shown.generation, working.metadata) is None
+
+
+def test_a_condemned_generation_is_never_taken_for_whole_again(places: Places, working: Workspace) -> None:
+    places.put(CAT.key, encoded(300, 200))
+    settle(CAT, working)
+    shown = generations.published(CAT, working.zoom)
+    assert shown is not None
+    generations.retire(CAT, shown, working.metadata, working.now(), working.grace)
+    note = generations.read_note(shown.generation, working.metadata)
+    assert note is not None
+    generations.condemn(note, working.metadata)
+    generations.retire(CAT, shown, working.metadata, working.now(), working.grace)
+    assert not generations.claim(shown, working.metadata)
+
+
+def test_the_sweep_stops_in_time(places: Places, working: Workspace) -> None:
+    for width in (300, 400, 500):
+        places.put(CAT.key, encoded(width, 200))
+        settle(CAT, working)
+    assert sweep(later(working, hours=2), is_time_up=lambda: True) == Swept(0, stopped=True)
+    assert sweep(later(working, hours=2)) == Swept(2, stopped=False)
+
+
+def test_a_source_that_no_event_told_of_is_found(places: Places, working: Workspace) -> None:
+    places.put("seen.jpg", encoded(300, 200))
+    settle(ImageKey("seen.jpg"), working)
+    places.put("missed.jpg", encoded(310, 200))
+    places.put(".hidden.jpg", encoded(310, 200))
+    caught = catch_up(working)
+    assert (caught.looked_at, caught.failed, caught.stopped) == (2, 0, False)
+    found = {record.key: record.state(working.now()) for record in catalog.newest(working.metadata).records}
+    assert found == {"seen.jpg": State.PUBLISHED, "missed.jpg": State.PUBLISHED}
+    attempts = catalog.find(ImageKey("seen.jpg"), working.metadata)
+    assert attempts is not None
+    assert attempts.attempts == 1
+
+
+def test_a_look_begins_where_the_last_one_ended(places: Places, working: Workspace) -> None:
+    places.put("old.jpg", encoded(300, 200))
+    assert catch_up(later(working, hours=3)).looked_at == 0, "what was there before waits for somebody's wish"
+    places.put("new.jpg", encoded(310, 200))
+    assert catch_up(later(working, hours=3.4)).looked_at == 0
+    working.metadata.discard(LAST_LOOK)
+    assert catch_up(working).looked_at == 2
+    assert catch_up(later(working, minutes=20)).looked_at == 2, "a margin is looked at twice"
+    assert catch_up(later(working, hours=2)).looked_at == 2
+    assert catch_up(later(working, hours=2.1)).looked_at == 0
+
+
+def test_a_look_that_runs_out_of_time_is_begun_again(places: Places, working: Workspace) -> None:
+    for number in range(4):
+        places.put(f"{number}.jpg", encoded(300 + number, 200))
+    left = [2]
+
+    def is_time_up() -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    assert catch_up(working, is_time_up).stopped
+    assert len(catalog.newest(working.metadata).records) == 2
+    assert not catch_up(working).stopped
+    assert len(catalog.newest(working.metadata).records) == 4
