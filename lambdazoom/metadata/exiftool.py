@@ -77,15 +77,16 @@ class Metadata:
 
 
 def find_exiftool(configured: Path | None = None) -> Path:
-    """The exiftool to use: the configured one, else the bundle in build/exiftool, else the one on PATH.
+    """The exiftool to use: the configured one, else the bundle in build/exiftool (in the zip: build/lambda), else the one on PATH.
 
     Raises ExifToolMissing; a configured one that isn't there is never replaced by another.
     """
     if configured is not None:
         return _executable(configured)
-    bundled = Path(__file__).resolve().parents[2] / "build" / "exiftool" / "exiftool"
-    if bundled.is_file():
-        return _executable(bundled)
+    build = Path(__file__).resolve().parents[2] / "build"
+    for bundled in (build / "exiftool" / "exiftool", build / "lambda" / "exiftool"):
+        if bundled.is_file():
+            return _executable(bundled)
     installed = shutil.which("exiftool")
     if installed is None:
         raise ExifToolMissing("There is no exiftool: `make demo` builds one, and so does `python -m lambdazoom.operations.bundle`.")

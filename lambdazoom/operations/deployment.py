@@ -1,0 +1,153 @@
+"""What `zappa deploy` and `zappa update` run around packaging: first build what is missing, then look whether the zip is right.
+
+zappa_hooks.py calls this as a program, `prepare` before packaging and `check` after. Either ends the deployment with one sentence
+when something would only fail later, on Lambda.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from zipfile import ZipFile
+
+import click
+
+from lambdazoom.model.errors import ExifToolMissing
+from lambdazoom.operations import bundle
+
+PROJECT = Path(__file__).resolve().parents[2]
+LAMBDA_BUNDLE = PROJECT / "build" / "lambda"
+PLACEHOLDER = "your-"
+MAX_ZIP_BYTES, MAX_UNPACKED_BYTES = 45 * 10**6, 150 * 10**6  # Lambda itself takes 50 and 250
+
+NEEDED = ("app.py", "handler.py", "zappa_settings.py", "static/vendor/openseadragon/openseadragon.min.js", "build/lambda/exiftool")
+FORBIDDEN = ("data", "tests", "benchmarks", "samples", "docs", "node_modules", ".git", ".venv", ".venv-dev")  # at the top of the zip
+PROVIDED = ("boto3", "botocore", "s3transfer")  # by Lambda's runtime
+UNUSED = ("pip", "setuptools", "wheel", "troposphere", "cfn-flip", "placebo", "argcomplete")  # only `zappa` on a desk needs them
+
+_ELF = b"\x7fELF"
+
+
+class Target(NamedTuple):
+    """What the function runs on: the ELF machine, the wheel's platform tag of perl, and the tag of extension modules."""
+
+    machine: int
+    perl_tag: str
+    extension: str
+
+
+TARGETS = {
+    "x86_64": Target(0x3E, "manylinux_2_17_x86_64", "x86_64-linux-gnu"),
+    "arm64": Target(0xB7, "manylinux_2_17_aarch64", "aarch64-linux-gnu"),
+}
+
+
+@click.group()
+def main() -> None:
+    """What Zappa runs around packaging."""
+
+
+@main.command()
+def prepare() -> None:
+    """Build the assets and Lambda's exiftool, unless they are there; refuse to go on with placeholder names."""
+    _refuse_placeholders()
+    click.echo("Preparing the viewer and exiftool ...")
+    done = subprocess.run(["make", "--silent", "assets"], cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S607
+    if done.returncode:
+        raise click.ClickException(f"The viewer could not be prepared: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    try:
+        bundle.build(LAMBDA_BUNDLE, tag=TARGETS[_architecture()].perl_tag)
+    except ExifToolMissing as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def check(path: Path) -> None:
+    """Refuse the zip at PATH if it would not work, or holds what it must not."""
+    runtimes = {stage["runtime"] for stage in _stages().values()}
+    python = f"cpython-{runtimes.pop().removeprefix('python').replace('.', '')}"
+    problem = next(problems(path, TARGETS[_architecture()], python), None)
+    if problem:
+        raise click.ClickException(f"The package is not right: {problem}")
+
+
+def problems(path: Path, target: Target, python: str) -> Iterator[str]:
+    """What is wrong with a package, each as a sentence; `python` is the tag of extension modules ("cpython-313")."""
+    with ZipFile(path) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        yield from _misplaced(set(sizes))
+        yield from _lost_files(set(sizes))
+        yield from _foreign_binaries(archive, target, python)
+    yield from _too_large(path.stat().st_size, sum(sizes.values()))
+
+
+def _misplaced(names: set[str]) -> Iterator[str]:
+    for name in NEEDED:
+        if name not in names:
+            yield f"{name} is missing. Run `zappa update` from the project's folder."
+    for folder in FORBIDDEN:
+        if any(name.startswith(f"{folder}/") for name in names):
+            yield f"the folder {folder}/ is in it. Add it to `exclude` in zappa_settings.json."
+
+
+def _lost_files(names: set[str]) -> Iterator[str]:
+    """Zappa's `exclude` strips files and folders of that name at any depth, also out of packages."""
+    for distribution in distributions():
+        if distribution.name.lower() in (*PROVIDED, *UNUSED):
+            continue
+        for file in distribution.files or ():
+            if _is_code(file) and str(file) not in names and f"{file}c" not in names:
+                yield f"{distribution.name} has lost {file}. Look at `exclude` in zappa_settings.json."
+
+
+def _is_code(file: PurePosixPath) -> bool:
+    tests = {"tests", "test", "__pycache__", ".."} & set(file.parts)
+    return not tests and file.suffix in (".py", ".so", ".json", ".pem", ".html")
+
+
+def _foreign_binaries(archive: ZipFile, target: Target, python: str) -> Iterator[str]:
+    for entry in archive.infolist():
+        name = PurePosixPath(entry.filename)
+        if name.suffix in (".dylib", ".pyd", ".dll") or "darwin" in name.name:
+            yield f"{name} is not for Linux. Deploy from a new virtual environment, with the network to fetch Linux packages."
+        elif name.suffix == ".so" or ".so." in name.name:
+            with archive.open(entry) as opened:
+                head = opened.read(20)
+            if head[:4] != _ELF or int.from_bytes(head[18:20], "little") != target.machine:
+                yield f"{name} is not for Linux on the function's architecture. Deploy from a new virtual environment."
+            elif ".cpython-" in name.name and f".{python}-{target.extension}" not in name.name:
+                yield f"{name} is for another Python than the function's. Deploy from a virtual environment of that Python."
+
+
+def _too_large(zipped: int, unpacked: int) -> Iterator[str]:
+    for size, limit, what in ((zipped, MAX_ZIP_BYTES, "zip"), (unpacked, MAX_UNPACKED_BYTES, "unpacked package")):
+        if size > limit:
+            yield f"the {what} has {size:,} bytes; {limit:,} are meant to be enough. Look at what is new in it."
+
+
+def _refuse_placeholders() -> None:
+    text = json.dumps(_stages())
+    if f'"{PLACEHOLDER}' in text or f"/{PLACEHOLDER}" in text or f":{PLACEHOLDER}" in text:
+        raise click.ClickException(
+            "zappa_settings.json still names the buckets of the example. Run `python -m lambdazoom init`, or write your own names."
+        )
+
+
+def _architecture() -> str:
+    """The one that all stages ask for; x86_64 if none says anything."""
+    found = {stage.get("architecture", "x86_64") for stage in _stages().values()}
+    if len(found) != 1 or not found <= set(TARGETS):
+        raise click.ClickException("The stages in zappa_settings.json must agree on one architecture, x86_64 or arm64.")
+    return str(found.pop())
+
+
+def _stages() -> dict[str, Any]:
+    stages: dict[str, Any] = json.loads((PROJECT / "zappa_settings.json").read_text("utf-8"))
+    return stages
+
+
+if __name__ == "__main__":
+    main()
