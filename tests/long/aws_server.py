@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from moto.awslambda import models, responses, urls
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
 BOOT = Path(__file__).with_name("lambda_boot.py")
