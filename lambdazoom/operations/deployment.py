@@ -6,8 +6,8 @@ when something would only fail later, on Lambda.
 
 import json
 import subprocess
-from collections.abc import Iterator
-from importlib.metadata import distributions
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from zipfile import ZipFile
@@ -69,17 +69,20 @@ def check(path: Path) -> None:
     """Refuse the zip at PATH if it would not work, or holds what it must not."""
     runtimes = {stage["runtime"] for stage in _stages().values()}
     python = f"cpython-{runtimes.pop().removeprefix('python').replace('.', '')}"
-    problem = next(problems(path, TARGETS[_architecture()], python), None)
+    problem = next(problems(path, TARGETS[_architecture()], python, distributions()), None)
     if problem:
         raise click.ClickException(f"The package is not right: {problem}")
 
 
-def problems(path: Path, target: Target, python: str) -> Iterator[str]:
-    """What is wrong with a package, each as a sentence; `python` is the tag of extension modules ("cpython-313")."""
+def problems(path: Path, target: Target, python: str, installed: Iterable[Distribution]) -> Iterator[str]:
+    """What is wrong with a package, each as a sentence.
+
+    `python` is the tag of extension modules ("cpython-313"), `installed` what the environment holds that was packaged.
+    """
     with ZipFile(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
         yield from _misplaced(set(sizes))
-        yield from _lost_files(set(sizes))
+        yield from _lost_files(set(sizes), installed)
         yield from _foreign_binaries(archive, target, python)
     yield from _too_large(path.stat().st_size, sum(sizes.values()))
 
@@ -93,9 +96,9 @@ def _misplaced(names: set[str]) -> Iterator[str]:
             yield f"the folder {folder}/ is in it. Add it to `exclude` in zappa_settings.json."
 
 
-def _lost_files(names: set[str]) -> Iterator[str]:
+def _lost_files(names: set[str], installed: Iterable[Distribution]) -> Iterator[str]:
     """Zappa's `exclude` strips files and folders of that name at any depth, also out of packages."""
-    for distribution in distributions():
+    for distribution in installed:
         if distribution.name.lower() in (*PROVIDED, *UNUSED):
             continue
         for file in distribution.files or ():

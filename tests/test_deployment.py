@@ -1,0 +1,120 @@
+"""What stands between a wrong package and Lambda: each thing that would only fail there is told before."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import distributions
+from pathlib import Path
+from zipfile import ZIP_STORED, ZipFile
+
+import pytest
+
+from lambdazoom.operations import deployment
+from lambdazoom.operations.deployment import NEEDED, PROVIDED, TARGETS, UNUSED, problems
+
+PROJECT = Path(__file__).parents[1]
+X86 = TARGETS["x86_64"]
+ELF_X86 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00"
+ELF_ARM = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\xb7\x00"
+MACH_O = b"\xcf\xfa\xed\xfe" + bytes(20)
+
+MakePackage = Callable[..., Path]
+
+
+@pytest.fixture
+def make_package(tmp_path: Path) -> MakePackage:
+    """A package that is right, but for what a test changes: names to leave out, and files to add."""
+
+    def make(without: tuple[str, ...] = (), **added: bytes) -> Path:
+        path = tmp_path / "package.zip"
+        with ZipFile(path, "w", ZIP_STORED) as archive:
+            for name in {*NEEDED, *installed_code()} - {*without}:
+                archive.writestr(name, ELF_X86 if name.endswith(".so") else b"")
+            for name, data in added.items():
+                archive.writestr(name, data)
+        return path
+
+    return make
+
+
+INSTALLED = [each for each in distributions() if each.name.lower() in ("flask", "click", "markupsafe", "boto3", "pip")]
+PYTHON = f"cpython-3{sys.version_info.minor}"  # this environment's packages are in it
+
+
+def installed_code() -> set[str]:
+    """Every file of code that the installed packages have, but those that the zip leaves out."""
+    packages = [each for each in INSTALLED if each.name.lower() not in (*PROVIDED, *UNUSED)]
+    return {str(file) for each in packages for file in each.files or () if deployment._is_code(file)}
+
+
+def found(path: Path, python: str = PYTHON) -> list[str]:
+    return list(problems(path, X86, python, INSTALLED))
+
+
+def test_a_package_that_is_right_has_no_problem(make_package: MakePackage) -> None:
+    assert found(make_package()) == []
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_what_the_function_needs_must_be_there(make_package: MakePackage, name: str) -> None:
+    [problem] = [each for each in found(make_package(without=(name,))) if each.startswith(f"{name} is missing")]
+    assert problem.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["data/source/huge.tif", "tests/x.py", "node_modules/x.js", ".git/config", ".venv-dev/x"])
+def test_what_does_not_belong_there_is_named(make_package: MakePackage, name: str) -> None:
+    assert found(make_package(**{name: b""})) == [f"the folder {name.split('/')[0]}/ is in it. Add it to `exclude` in zappa_settings.json."]
+
+
+def test_a_file_that_exclude_stripped_out_of_a_package_is_named(make_package: MakePackage) -> None:
+    [problem] = found(make_package(without=("flask/app.py",)))
+    assert problem == "flask has lost flask/app.py. Look at `exclude` in zappa_settings.json."
+
+
+def test_a_file_that_is_there_compiled_is_not_lost(make_package: MakePackage) -> None:
+    assert found(make_package(without=("flask/app.py",), **{"flask/app.pyc": b""})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "sentence"),
+    [
+        ("x/_y.cpython-313-x86_64-linux-gnu.so", ELF_X86, "x/_y.cpython-313-x86_64-linux-gnu.so is for another Python"),
+        ("x/_y.abi3.so", ELF_ARM, "x/_y.abi3.so is not for Linux on the function's architecture."),
+        ("x/_y.abi3.so", MACH_O, "x/_y.abi3.so is not for Linux on the function's architecture."),
+        ("x.libs/libz.so.1", MACH_O, "x.libs/libz.so.1 is not for Linux on the function's architecture."),
+        ("x/_y.cpython-311-darwin.so", MACH_O, "x/_y.cpython-311-darwin.so is not for Linux."),
+        ("x/y.dylib", MACH_O, "x/y.dylib is not for Linux."),
+    ],
+)
+def test_binaries_for_another_system_are_named(make_package: MakePackage, name: str, head: bytes, sentence: str) -> None:
+    package = make_package(**{name: head})
+    assert any(problem.startswith(sentence) for problem in found(package, "cpython-312" if "cpython-313" in name else PYTHON))
+
+
+def test_too_large_a_package_is_told_with_both_figures(make_package: MakePackage) -> None:
+    package = make_package(**{"large.bin": bytes(46 * 10**6)})
+    [problem] = found(package)
+    assert problem.startswith("the zip has 46,")
+    assert "45,000,000 are meant to be enough" in problem
+
+
+def test_placeholder_names_are_refused_before_anything_is_built() -> None:
+    command = [sys.executable, "-m", "lambdazoom.operations.deployment", "prepare"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "zappa_settings.json still names the buckets of the example. Run `python -m lambdazoom init`" in done.stderr
+
+
+def test_the_function_is_set_up_as_the_service_needs_it() -> None:
+    stage = json.loads((PROJECT / "zappa_settings.json").read_text("utf-8"))["live"]
+    assert stage["runtime"] == "python3.13"
+    assert (stage["memory_size"], stage["timeout_seconds"], stage["ephemeral_storage"]) == (3008, 900, {"Size": 2048})
+    assert (stage["debug"], stage["keep_warm"]) == (False, False)
+    by_function = {event["function"].rpartition(".")[2]: event for event in stage["events"]}
+    assert by_function["on_object_event"]["event_source"]["events"] == [
+        "s3:ObjectCreated:*",
+        "s3:ObjectRemoved:*",
+        "s3:LifecycleExpiration:*",
+    ]
+    assert by_function["on_schedule"]["expression"] == "rate(1 hour)"
