@@ -69,7 +69,7 @@ def test_what_does_not_belong_there_is_named(make_package: MakePackage, name: st
 
 def test_a_file_that_exclude_stripped_out_of_a_package_is_named(make_package: MakePackage) -> None:
     [problem] = found(make_package(without=("flask/app.py",)))
-    assert problem == "flask has lost flask/app.py. Look at `exclude` in zappa_settings.json."
+    assert problem == "Flask has lost flask/app.py. Look at `exclude` in zappa_settings.json."
 
 
 def test_a_file_that_is_there_compiled_is_not_lost(make_package: MakePackage) -> None:
