@@ -20,15 +20,19 @@ STOPS = ((11, 19, 43), (28, 63, 96), (31, 122, 122), (140, 190, 168), (246, 236,
 
 
 def draw_samples(folder: Path) -> None:
-    """Draw what is not there yet; a sample that somebody deleted stays deleted if any other is there."""
+    """Draw the samples, once: one that somebody deletes stays deleted, and a run that was interrupted is gone on with."""
     samples = {"fractal.jpg": draw_fractal, "harbour.jpg": draw_harbour, "glass.png": draw_glass}
     folder.mkdir(parents=True, exist_ok=True)
-    if any((folder / name).exists() for name in samples):
+    drawn = folder / ".samples"
+    if drawn.exists():
         return
     for name, draw in samples.items():
+        if (folder / name).exists():
+            continue
         unfinished = folder / f".{name}"
         draw(unfinished)
         unfinished.rename(folder / name)
+    drawn.touch()
 
 
 def draw_fractal(path: Path) -> None:

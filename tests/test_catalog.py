@@ -101,10 +101,20 @@ def test_counting_stops_at_the_limit(store: FolderStore) -> None:
     assert catalog.count("newest", store, limit=3) == 3
 
 
-def test_a_record_that_is_no_json_is_an_error_that_names_it(store: FolderStore) -> None:
-    store.write(ImageKey("cat.jpg").record, b"{", JSON, None)
-    with pytest.raises(StorageError, match=r"records/cat\.jpg\.json"):
-        catalog.find(ImageKey("cat.jpg"), store)
+def test_a_damaged_record_hides_no_other_and_is_made_anew(store: FolderStore) -> None:
+    kept = catalog.save(record("damaged.jpg"), None, store)
+    catalog.save(record("sound.jpg"), None, store)
+    store.write(kept.record.image.record, b"", JSON, kept.etag)
+    assert [each.key for each in catalog.newest(store).records] == ["sound.jpg"]
+    assert catalog.find_kept(ImageKey("damaged.jpg"), store) is None
+    catalog.save(record("damaged.jpg"), None, store)
+
+
+def test_a_file_and_a_folder_of_one_name_are_listed_side_by_side(store: FolderStore) -> None:
+    no_image = Step(Outcome.IGNORED, "No image.", "ignored")
+    for key in ("README", "README/x.txt"):
+        catalog.save(record(key, tiles=no_image), None, store)
+    assert catalog.count("ignored", store) == 2
 
 
 @pytest.mark.parametrize(

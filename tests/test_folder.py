@@ -47,8 +47,8 @@ def test_names_that_the_file_system_refuses_are_unstorable(store: FolderStore) -
 def test_a_full_disk_is_a_sentence(store: FolderStore) -> None:
     store.root.mkdir()
     (store.root / "full").symlink_to("/dev/full")
-    with pytest.raises(StorageError, match="The disk is full"):
-        store.put("full", b"x" * 100_000, EMPTY)
+    with pytest.raises(StorageError, match="The disk is full"), store.bulk() as write:
+        write("full", b"x" * 100_000, EMPTY)
 
 
 def test_unfinished_writes_and_the_lock_are_not_listed(store: FolderStore) -> None:

@@ -24,7 +24,7 @@ from lambdazoom.publishing import catalog, documents, generations
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
-from lambdazoom.storage.base import JSON
+from lambdazoom.storage.base import JSON, Headers
 from lambdazoom.storage.folder import FolderSource, FolderStore
 from tests.conftest import Draw, picture, write_bad_files
 
@@ -399,11 +399,11 @@ class FullStore(FolderStore):
 
     writes = 0
 
-    def put(self, name: str, data: bytes, headers: object) -> None:
+    def _write(self, name: str, data: bytes, headers: Headers) -> None:
         self.writes += 1
         if self.writes > 10:
             raise StorageError("The disk is full.")
-        super().put(name, data, headers)  # type: ignore[arg-type]
+        super()._write(name, data, headers)
 
 
 def test_a_store_that_fails_is_recorded_and_tried_again_at_the_next_occasion(workspace: Workspace, draw: Draw) -> None:

@@ -3,13 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from lambdazoom.imaging.colour import to_srgb
-from lambdazoom.imaging.formats import Header, open_image, reading
+from lambdazoom.imaging.formats import BROKEN, Header, open_image
 
 _ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _PHOTOMETRIC = 0x0106  # TIFF 6.0, PhotometricInterpretation
 
 
@@ -27,7 +36,7 @@ def decode(path: Path, name: str, max_pixels: int) -> Decoded:
 
     Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge.
     """
-    with open_image(path, name, max_pixels) as (image, header), reading(name):
+    with open_image(path, name, max_pixels) as (image, header):
         image.load()
         pixels, remarks = to_srgb(_positive(_upright(image), image), name)
     if header.kind == "TIFF" and header.pages > 1:
@@ -37,11 +46,11 @@ def decode(path: Path, name: str, max_pixels: int) -> Decoded:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        if image.getexif().get(_ORIENTATION, 1) == 1:
-            return image
-        return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError, EOFError):
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except BROKEN:
         return image  # an EXIF block that can't be read turns nothing
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image.transpose(turn) if turn is not None else image
 
 
 def _positive(upright: Image.Image, stored: Image.Image) -> Image.Image:

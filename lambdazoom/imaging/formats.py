@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, UnsupportedImage
+from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, StorageError, UnsupportedImage
 
 # Pillow's readers that we trust with strangers' files: not EPS (it runs Ghostscript), nor the many that nobody asks for
-OPENED = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "TGA", "ICO", "PSD")
+OPENED = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "ICO", "PSD")
 
 _IMAGE_SUFFIXES = (
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .tif .tiff .btf .tf8 .webp .gif .bmp .dib .ppm .pgm .pbm .pnm .pfm .jp2 .j2k .jpx .jpf "
@@ -23,7 +24,7 @@ _IMAGE_SUFFIXES = (
 ).split()
 
 # what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError, RuntimeError is AVIF's
-_BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
+BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
 
 _HEAD_BYTES = 4096
 _MAX_PAGES = 1000  # of a TIFF, looked at to find the largest
@@ -79,15 +80,18 @@ def open_image(path: Path, name: str, max_pixels: int) -> Iterator[tuple[Image.I
     `name` is what errors call it. Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge.
     """
     with reading(name):
+        opened = path.open("rb")
+    with opened, reading(name):
         try:
-            image = _open(path, OPENED)
+            # TGA has no signature, nearly anything passes for it: so it is tried by name alone
+            image = _open(opened, (*OPENED, "TGA") if name.lower().endswith(".tga") else OPENED)
         except UnidentifiedImageError as error:
             raise _refusal(path, name) from error
-    with image:
-        page = _largest_page(image, name)
-        header = Header(image.format or "", image.width, image.height, image.mode, page, getattr(image, "n_frames", 1))
-        _check_size(header, name, max_pixels)
-        yield image, header
+        with image:
+            page, pages = _turn_to_largest_page(image)
+            header = Header(image.format or "", image.width, image.height, image.mode, page, pages)
+            _check_size(header, name, max_pixels)
+            yield image, header
 
 
 @contextmanager
@@ -99,7 +103,9 @@ def reading(name: str) -> Iterator[None]:
         raise NotFound(f"{name} was removed while it was being read.") from error
     except PermissionError as error:
         raise AccessDenied(f"{name} can't be read: permission denied.") from error
-    except _BROKEN as error:
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the drive's fault, not the image's: Pillow's own have no number
+            raise StorageError(f"{name} could not be read ({error.strerror}). Retry later.") from error
         raise CorruptImage(_complaint(name, error)) from error
 
 
@@ -121,9 +127,9 @@ def looks_like_an_image(path: Path) -> bool:
     if _match(head, _OTHER_IMAGES) or _is_svg(head):
         return True
     try:
-        with _open(path, tuple(kind for kind in OPENED if kind != "TGA")):  # TGA has no signature: nearly anything passes
+        with path.open("rb") as opened, _open(opened, OPENED):
             return True
-    except _BROKEN:
+    except BROKEN:
         return False
 
 
@@ -140,9 +146,9 @@ def describe(path: Path) -> str:
     return "plain text" if _is_text(head) else "of no kind that we know"
 
 
-def _open(path: Path, kinds: tuple[str, ...]) -> Image.Image:
+def _open(opened: BinaryIO, kinds: tuple[str, ...]) -> Image.Image:
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands in for Pillow's, which real images exceed daily
-    return Image.open(path, formats=kinds)
+    return Image.open(opened, formats=kinds)
 
 
 def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptImage:
@@ -166,21 +172,24 @@ def _has_unknown_samples(path: Path) -> bool:
             return False
     except SyntaxError as error:
         return "unknown pixel mode" in str(error)
-    except _BROKEN:
+    except BROKEN:
         return False
 
 
-def _largest_page(image: Image.Image, name: str) -> int:
+def _turn_to_largest_page(image: Image.Image) -> tuple[int, int]:
+    """The largest page of a TIFF and the number of pages that could be read; other kinds stay at their first frame."""
     if image.format != "TIFF":
-        return 0
-    with reading(name):
-        areas = []
-        for page in range(min(getattr(image, "n_frames", 1), _MAX_PAGES)):
+        return 0, 1
+    areas = [image.width * image.height]
+    for page in range(1, _MAX_PAGES):
+        try:
             image.seek(page)
-            areas.append(image.width * image.height)
-        largest = areas.index(max(areas))
-        image.seek(largest)
-    return largest
+        except BROKEN:  # EOFError behind the last one; a damaged list of pages ends there too
+            break
+        areas.append(image.width * image.height)
+    largest = areas.index(max(areas))
+    image.seek(largest)
+    return largest, len(areas)
 
 
 def _check_size(header: Header, name: str, max_pixels: int) -> None:

@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 
 RESERVED = ("_tiles", "_lambdazoom")  # first segments that are ours
 MAX_NAME_BYTES = 900  # of a stored name: S3 allows 1,024 with our prefixes and suffixes
+LEAF = "~"  # ends the names of lists' entries, as no stored name ends: "a" and "a/b" then are a file and a folder apart
 MAX_SEGMENT_BYTES = 240  # of one segment: file systems allow 255 with our suffixes
 
 _ESCAPE = re.compile(rb"~([0-9A-F]{2}|-)")
@@ -135,7 +136,7 @@ class ImageKey:
 
     def index(self, kind: str) -> str:
         """In the metadata store: the empty object that lists this image under `kind` ('active', 'failed', ...)."""
-        return f"_lambdazoom/{kind}/{self._short_name}"
+        return f"_lambdazoom/{kind}/{self._short_name}{LEAF}"
 
     def published(self, version: SourceVersion) -> str:
         """In the metadata store: the empty object that says which version is on show."""
@@ -143,7 +144,7 @@ class ImageKey:
 
     def newest(self, seen_at: datetime) -> str:
         """In the metadata store: the empty object that lists this image by time, the latest first."""
-        return f"_lambdazoom/newest/{inverted_time(seen_at)}/{self._short_name}"
+        return f"_lambdazoom/newest/{inverted_time(seen_at)}/{self._short_name}{LEAF}"
 
 
 def inverted_time(moment: datetime) -> str:

@@ -14,6 +14,10 @@ SCHEMA = 1
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # a run that works writes progress every 5 s at most
 
 
+class LaterSchema(ValueError):
+    """A later version of the program wrote this."""
+
+
 class State(StrEnum):
     """What has become of an image; derived from its steps, never stored."""
 
@@ -144,6 +148,11 @@ class ImageRecord:
         return bool(self.complaints)
 
     @property
+    def is_unsettled(self) -> bool:
+        """Whether a step failed in a way that the same version may get over: it is tried again at the next occasion."""
+        return any(step is not None and step.outcome == Outcome.FAILED and not step.final for step in (self.tiles, self.metadata))
+
+    @property
     def is_retryable(self) -> bool:
         """Whether a step failed that may go better in a while."""
         return any(step is not None and step.retryable for step in (self.tiles, self.metadata))
@@ -158,10 +167,10 @@ class ImageRecord:
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        """The record of a JSON text; ValueError if a later version of the program wrote it."""
+        """The record of a JSON text; LaterSchema if a later version of the program wrote it, ValueError or the like if it is damaged."""
         document: dict[str, Any] = json.loads(text)
         if document["schema"] > SCHEMA:
-            raise ValueError(f"a record of schema {document['schema']}; this version knows {SCHEMA}")
+            raise LaterSchema(f"a record of schema {document['schema']}; this version knows {SCHEMA}")
         known = {each.name for each in fields(cls)}
         values = {name: _UNPACK.get(name, _as_it_is)(value) for name, value in document.items() if name in known and value is not None}
         return cls(**values)

@@ -6,18 +6,22 @@ a hint too many, never an image that nobody finds.
 """
 
 import itertools
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lambdazoom.model.errors import Conflict, NotFound, StorageError
-from lambdazoom.model.keys import ImageKey
-from lambdazoom.model.records import ImageRecord, Outcome
+from lambdazoom.model.keys import LEAF, ImageKey
+from lambdazoom.model.records import ImageRecord, LaterSchema, Outcome
 from lambdazoom.storage.base import EMPTY, JSON, Store
 
 ROOT = "_lambdazoom/"
 READERS = 16  # records read at once: a page on S3 costs about the time of one
 _TIME_SEGMENTS = 3  # of model.keys.inverted_time
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ def find(image: ImageKey, store: Store) -> ImageRecord | None:
 
 
 def find_kept(image: ImageKey, store: Store) -> Kept | None:
-    """The image's record, with its etag."""
-    return _read(image.record, store)
+    """The image's record, with its etag. A damaged one is deleted: it can be made anew from what is published."""
+    return _read(image.record, store, deletes_damaged=True)
 
 
 def save(record: ImageRecord, before: Kept | None, store: Store) -> Kept:
@@ -92,15 +96,20 @@ def count(kind: str, store: Store, limit: int = 1000) -> int:
     return sum(1 for _ in itertools.islice(store.list(f"{ROOT}{kind}/"), limit))
 
 
-def _read(name: str, store: Store) -> Kept | None:
+def _read(name: str, store: Store, deletes_damaged: bool = False) -> Kept | None:
     try:
         stored = store.read(name)
     except NotFound:
         return None
     try:
         return Kept(ImageRecord.from_json(stored.data), stored.etag)
+    except LaterSchema as error:
+        raise StorageError(f"A later version of LambdaZoom wrote the record {name} ({error}). Update this one.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"The record {name} can't be read ({error}). A later version of LambdaZoom may have written it.") from error
+        log.warning("the record %s is damaged (%s)", name, error)
+        if deletes_damaged:
+            store.delete(name, stored.etag)
+        return None
 
 
 def _entries(record: ImageRecord) -> set[str]:
@@ -124,7 +133,7 @@ def _entry_names(record: ImageRecord) -> Iterator[str]:
 
 def _record_of(entry: str, kind: str) -> str:
     skipped = _TIME_SEGMENTS if kind == "newest" else 0
-    short_name = entry.removeprefix(f"{ROOT}{kind}/").split("/", skipped)[-1]
+    short_name = entry.removeprefix(f"{ROOT}{kind}/").split("/", skipped)[-1].removesuffix(LEAF)
     return f"{ROOT}records/{short_name}.json"
 
 

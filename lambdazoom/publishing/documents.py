@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from lambdazoom.metadata.exiftool import Metadata
@@ -9,6 +10,8 @@ from lambdazoom.model.errors import NotFound
 from lambdazoom.model.keys import ImageKey, SourceVersion
 from lambdazoom.model.records import SCHEMA, version_document, version_from
 from lambdazoom.storage.base import JSON, Store
+
+_OF_NOTHING = SourceVersion("damaged", datetime.fromtimestamp(0, UTC), 0)  # no source is ever of this version
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,12 @@ def find(image: ImageKey, metadata: Store) -> Described | None:
         stored = metadata.read(image.metadata)
     except NotFound:
         return None
-    document: dict[str, Any] = json.loads(stored.data)
-    source, read = document["source"], Metadata(document["tags"], document["exiftool"])
-    return Described(version_from(source), source["sha256"], read, stored.etag)
+    try:
+        document: dict[str, Any] = json.loads(stored.data)
+        source, read = document["source"], Metadata(document["tags"], document["exiftool"])
+        return Described(version_from(source), source["sha256"], read, stored.etag)
+    except (ValueError, KeyError, TypeError):
+        return Described(_OF_NOTHING, "", Metadata({}, ""), stored.etag)  # damaged: to be written anew
 
 
 def save(image: ImageKey, version: SourceVersion, sha256: str, read: Metadata, replaced: Described | None, metadata: Store) -> None:

@@ -38,12 +38,16 @@ class Published:
 
 @dataclass(frozen=True)
 class Note:
-    """What the sweep needs to know of a generation that is not on show: every tile's key follows from `pyramid`."""
+    """What the sweep needs to know of a generation that may not be on show: every tile's key follows from `pyramid`.
+
+    `retired` tells the note of a generation that was to be replaced or removed from that of a new one.
+    """
 
     key: str
     generation: Generation
     pyramid: Pyramid
     due: datetime
+    retired: bool = False
     condemned: bool = False
     etag: str = ""
 
@@ -91,7 +95,7 @@ def retire(image: ImageKey, shown: Published, metadata: Store, now: datetime, gr
     note = read_note(shown.generation, metadata)
     if note and note.condemned:
         return  # the sweep has it already; to lift the mark would make its tiles look whole
-    written = Note(image.key, shown.generation, shown.pyramid, now + grace)
+    written = Note(image.key, shown.generation, shown.pyramid, now + grace, retired=True)
     metadata.write(shown.generation.note, _note_json(written), JSON, note.etag if note else None)
 
 
@@ -112,12 +116,17 @@ def publish(image: ImageKey, made: Published, replaced: Published | None, zoom: 
 
 
 def claim(shown: Published, metadata: Store) -> bool:
-    """Take the note of the generation on show away; False if the sweep has condemned it: then it must be made anew."""
+    """Take the note of a new generation away now that it is on show; False if the sweep has condemned it: then it must be made anew.
+
+    A retired one's note stays: whoever is about to replace it relies on that, and the sweep finds out if nobody did.
+    """
     note = read_note(shown.generation, metadata)
     if note is None:
         return True
     if note.condemned:
         return False
+    if note.retired:
+        return True
     metadata.delete(shown.generation.note, note.etag)
     return True
 
@@ -176,6 +185,7 @@ def _note_json(note: Note) -> bytes:
         "overlap": recipe.overlap,
         "format": recipe.format,
         "due": note.due.isoformat(),
+        "retired": note.retired,
         "condemned": note.condemned,
     }
     return json.dumps(document, indent=1).encode("ascii")
@@ -188,5 +198,6 @@ def _note_from(document: dict[str, Any]) -> Note:
         generation=Generation.parse(document["generation"]),
         pyramid=Pyramid(document["width"], document["height"], recipe),
         due=datetime.fromisoformat(document["due"]),
+        retired=document["retired"],
         condemned=document["condemned"],
     )

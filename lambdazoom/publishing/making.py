@@ -56,13 +56,14 @@ class _Cut:
     remarks: tuple[str, ...]
 
 
-def make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace) -> Made:
+def make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace, replaces: bool) -> Made:
     """Make what is wanted of this version of the source; the steps of the record say how that went.
 
+    `replaces` tells that an older version is on show: then what is no image fails instead of being ignored.
     Raises Conflict or NotFound if the source holds something else by now, and Interrupted.
     """
     started_at = workspace.now()
-    made, step = _attempt(current, lambda: _make(wanted, current, pulse, workspace))
+    made, step = _attempt(current, lambda: _make(wanted, current, pulse, workspace, replaces))
     if made is None:  # it could not even be fetched
         made = Made(replace(pulse.kept.record, tiles=step, metadata=step))
     finished_at = workspace.now()
@@ -70,13 +71,13 @@ def make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspa
     return replace(made, record=replace(made.record.at_rest(), seconds=seconds, finished_at=finished_at))
 
 
-def _make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace) -> Made:
+def _make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace, replaces: bool) -> Made:
     image, record = ImageKey(current.key), pulse.kept.record
     if not image.is_storable:
         raise Unstorable(f"Its name is too long: {MAX_NAME_BYTES} bytes can be stored, {MAX_SEGMENT_BYTES} for each folder. Rename it.")
     with workspace.source.fetch(current) as path, ThreadPoolExecutor(1, thread_name_prefix="sha256") as side:
         digest = side.submit(_sha256, path)
-        if not formats.is_image_name(current.key) and not formats.looks_like_an_image(path):
+        if not replaces and not formats.is_image_name(current.key) and not formats.looks_like_an_image(path):
             ignored = Step(Outcome.IGNORED, f"{image.display} is no image, by name or by content, and was passed over.", "ignored")
             return Made(replace(record, tiles=ignored, metadata=ignored, sha256=digest.result()))
         metadata, cut = None, None

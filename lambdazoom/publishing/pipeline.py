@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lambdazoom.metadata.facts import caption
-from lambdazoom.model.errors import Conflict, Interrupted, NotFound, StorageError
+from lambdazoom.model.errors import Conflict, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
 from lambdazoom.publishing import catalog, documents, generations
@@ -86,9 +86,12 @@ class _Run:
         if not wanted.tiles and not wanted.metadata:
             self._complete(look, look.current, record)
             return True
+        if self.made and self.made.record.is_unsettled and self.made.record.version == look.current.version:
+            return True  # this call has tried, and the record says what stood in the way
         if record and record.run != self.id and record.is_alive(self.workspace.now()):
             return True  # another run is at it: that saves money, correctness doesn't depend on it
-        return self._make(wanted, look, look.current)
+        self._make(wanted, look, look.current)
+        return False
 
     def record_refusal(self, error: StorageError) -> None:
         """Leave word of an image that could not even be looked at, if nothing is known of it and nothing will change by itself."""
@@ -130,35 +133,46 @@ class _Run:
         """Whether the generation on show may stay: the sweep has not condemned it."""
         return generations.claim(shown, self.workspace.metadata)
 
-    def _make(self, wanted: Wanted, look: _Look, current: SourceObject) -> bool:
+    def _make(self, wanted: Wanted, look: _Look, current: SourceObject) -> None:
         kept = catalog.save(self._opening_record(look, current), look.kept, self.workspace.metadata)
         pulse = Pulse(kept, self.workspace, self.observer)
         try:
             with pulse:
-                made = make(wanted, current, pulse, self.workspace)
-        except Interrupted:
-            catalog.save(pulse.kept.record.at_rest(), pulse.kept, self.workspace.metadata)
+                made = make(wanted, current, pulse, self.workspace, replaces=look.shown is not None)
+        except BaseException:  # Ctrl-C too: nobody shall take this run for one that is still at work
+            with suppress(StorageError):
+                catalog.save(pulse.kept.record.at_rest(), pulse.kept, self.workspace.metadata)
             raise
         self.made, self.acted = made, True
         if self.workspace.source.head(self.image.key) != current:
-            return False
-        self._commit(made, look)
-        catalog.save(made.record, pulse.kept, self.workspace.metadata)
-        return _is_unsettled(made.record)  # otherwise look again
+            return
+        self.made = self._commit(made, look)
+        catalog.save(self.made.record, pulse.kept, self.workspace.metadata)
 
     def _opening_record(self, look: _Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()
         known = self._record_of_this_version(look) or ImageRecord(self.image.key, current.version, seen_at=now)
         return replace(known, attempts=known.attempts + 1, run=self.id, heartbeat_at=now, progress=Progress("reading"))
 
-    def _commit(self, made: Made, look: _Look) -> None:
-        """Publish what was made, each object only in place of what was there when we looked."""
+    def _commit(self, made: Made, look: _Look) -> Made:
+        """Publish what was made; what the stores refuse for good is a failure like any other, and goes on the record."""
+        try:
+            self._publish(made, look)
+        except (Conflict, NotFound):
+            raise
+        except StorageError as error:
+            failed = Step.failed(error, final=isinstance(error, Unstorable))
+            return replace(made, record=replace(made.record, tiles=failed, metadata=failed))
+        return made
+
+    def _publish(self, made: Made, look: _Look) -> None:
+        """Each object only in place of what was there when we looked."""
         workspace, record = self.workspace, made.record
         replaces_tiles = made.generation is not None
         tells_of_what_is_shown = replaces_tiles or look.shown is None or same_version(look.shown.version, record.version)
         if made.metadata and self.image.is_storable and tells_of_what_is_shown:
             documents.save(self.image, record.version, record.sha256, made.metadata, look.described, workspace.metadata)
-        elif replaces_tiles and look.described and not same_version(look.described.version, record.version):
+        elif tells_of_what_is_shown and look.described and not same_version(look.described.version, record.version):
             workspace.metadata.delete(self.image.metadata, look.described.etag)  # it speaks of the version before
         if made.generation:
             if look.shown:
@@ -232,10 +246,6 @@ def _log_line(image: ImageKey, record: ImageRecord | None, now: datetime) -> str
 
 def _given_up(step: Step | None) -> bool:
     return step is not None and step.outcome != Outcome.DONE and step.final
-
-
-def _is_unsettled(record: ImageRecord) -> bool:
-    return any(step is not None and step.outcome == Outcome.FAILED and not step.final for step in (record.tiles, record.metadata))
 
 
 def _speaks_of(record: ImageRecord, shown: Published) -> bool:

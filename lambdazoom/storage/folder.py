@@ -23,6 +23,7 @@ from lambdazoom.storage.base import Headers, Stored, Writer
 
 LOCK = ".lambdazoom.lock"
 _TEMPORARY = ".lambdazoom-"  # names of unfinished writes begin with this; listings pass over them
+_ATTEMPTS = 10
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 
 
@@ -33,6 +34,7 @@ class FolderSource:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._device: int | None = None  # of the root, when it was first seen
 
     def key_of(self, bucket_key: str) -> str | None:
         """The same key: a folder has no prefix."""
@@ -41,7 +43,7 @@ class FolderSource:
     def list(self) -> Iterator[SourceObject]:
         """Every file; one that vanishes meanwhile, or is no plain file, is passed over."""
         self._require_root()
-        for name in _walk(self.root, "", ""):
+        for name in _walk(self.root, "", "", passes_over_unreadable=True):
             try:
                 yield self.head(name)
             except (NotFound, AccessDenied):
@@ -58,8 +60,16 @@ class FolderSource:
         return SourceObject(key, _version(status))
 
     def _require_root(self) -> None:
-        if not self.root.is_dir():
-            raise StorageError(f"The source folder {self.root} is not there.")
+        try:
+            status = self.root.stat()
+        except OSError as error:
+            raise StorageError(f"The source folder {self.root} is not there.") from error
+        if not stat.S_ISDIR(status.st_mode):
+            raise StorageError(f"The source {self.root} is not a folder.")
+        if status.st_dev != (self._device or status.st_dev):
+            # the bare mount point of a drive that is gone looks like an empty folder
+            raise StorageError(f"The source folder {self.root} lies on another drive than before. If that is right, start again.")
+        self._device = status.st_dev
 
     @contextmanager
     def fetch(self, wanted: SourceObject) -> Iterator[Path]:
@@ -109,8 +119,6 @@ class FolderStore:
     def discard(self, name: str) -> None:
         """The file, and the folders that it leaves empty."""
         path = _inside(self.root, name)
-        if not path.exists():
-            return
         with _named(name), self._locked():
             path.unlink(missing_ok=True)
             _prune(path.parent, self.root)
@@ -128,14 +136,10 @@ class FolderStore:
                 _prune(folder, self.root)
 
     def put(self, name: str, data: bytes, headers: Headers) -> None:  # noqa: ARG002
-        """A plain write, not atomic: nobody reads it before it is named by a committed object."""
+        """A new file renamed into place, under the lock: so nobody takes its folder away for being empty."""
         path = _inside(self.root, name)
-        with _named(name, writing=True):
-            try:
-                path.write_bytes(data)
-            except FileNotFoundError:  # the first of its folder
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
+        with _named(name, writing=True), self._locked():
+            _write_whole(path, data)
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """A walk in the order of the names that enters only folders which can hold such names."""
@@ -143,11 +147,23 @@ class FolderStore:
 
     @contextmanager
     def bulk(self) -> Iterator[Writer]:
-        """Plain writes in the caller's thread, and one sync of the file system for all of them."""
-        yield self.put
+        """Plain writes in the caller's thread, not atomic, and one sync of the file system for all of them."""
+        yield self._write
         with _named(str(self.root)):
             self.root.mkdir(parents=True, exist_ok=True)
             _sync_file_system(self.root)
+
+    def _write(self, name: str, data: bytes, headers: Headers) -> None:  # noqa: ARG002
+        path = _inside(self.root, name)
+        with _named(name, writing=True):
+            for _ in range(_ATTEMPTS):
+                try:
+                    path.write_bytes(data)
+                except FileNotFoundError:  # the first of its folder, or a sweep took the empty folder away just now
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                else:
+                    return
+            path.write_bytes(data)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -208,20 +224,22 @@ def _prune(folder: Path, root: Path) -> None:
         folder = folder.parent
 
 
-def _walk(folder: Path, prefix: str, after: str, base: str = "") -> Iterator[str]:
+def _walk(folder: Path, prefix: str, after: str, base: str = "", passes_over_unreadable: bool = False) -> Iterator[str]:
     """The names of the files below, sorted as whole names: as S3 does, "a-b" stands before "a/b"."""
     try:
         entries = sorted((entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name) for entry in os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
     except PermissionError as error:
+        if passes_over_unreadable and base:
+            return
         raise AccessDenied(f"The folder {display_name(str(folder))} can't be listed: permission denied.") from error
     for entry in entries:
         name = base + entry
         if entry.endswith("/"):
             can_match = name.startswith(prefix) or prefix.startswith(name)
             if can_match and not (after > name and not after.startswith(name)):
-                yield from _walk(folder / entry, prefix, after, name)
+                yield from _walk(folder / entry, prefix, after, name, passes_over_unreadable)
         elif name.startswith(prefix) and name > after and not entry.startswith(_TEMPORARY) and entry != LOCK:
             yield name
 

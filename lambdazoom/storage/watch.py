@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -71,15 +72,19 @@ class Watch(FileSystemEventHandler):
     def __enter__(self) -> Self:
         handled: list[type[FileSystemEvent]] = [FileCreatedEvent, FileModifiedEvent, FileMovedEvent, FileDeletedEvent, FileClosedEvent]
         handled += [DirCreatedEvent, DirMovedEvent, DirDeletedEvent]
-        self._observer.schedule(self, str(self._source.root), recursive=True, event_filter=handled)
-        self._observer.start()
+        try:
+            self._observer.schedule(self, str(self._source.root), recursive=True, event_filter=handled)
+            self._observer.start()
+        except OSError as error:  # more folders than the system watches (fs.inotify.max_user_watches)
+            log.warning("No events from %s (%s); it is looked through every %d s.", self._source.root, error, RESCAN_SECONDS)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._observer.stop()
-        self._observer.join()
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join()
         self._thread.join()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -158,9 +163,17 @@ class Watch(FileSystemEventHandler):
         if version is None and told is None:
             return  # it came and went before anybody heard of it
         if version is not None:
-            self._told[key] = _Sighting(version, (self._source.root / key).parent.stat().st_dev)
+            self._told[key] = _Sighting(version, _device_of(self._source.root / key))
         if told is None or told.version != version:
             self._changed(key)
+
+
+def _device_of(path: Path) -> int:
+    """The drive that the file lies on; of one that has just gone, none."""
+    try:
+        return path.stat().st_dev
+    except OSError:
+        return -1
 
 
 def _is_open_for_writing(path: Path) -> bool:
@@ -172,6 +185,8 @@ def _is_open_for_writing(path: Path) -> bool:
     except OSError:
         return False  # settle will say what is wrong with it
     try:
+        # who opens the file for writing meanwhile makes the kernel send us a signal: not SIGIO, which would end the process
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except BlockingIOError:
