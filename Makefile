@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test test-long check bench requirements clean assets exiftool exiftool-dev chromium
+.PHONY: demo test test-long test-deploy check bench requirements clean assets exiftool exiftool-dev chromium
 
 demo: .venv/.done assets exiftool
 	@.venv/bin/python samples/draw.py data/source
@@ -21,7 +21,11 @@ test: .venv-dev/.done assets exiftool-dev chromium
 	.venv-dev/bin/python -m pytest -n 2 --dist worksteal
 
 test-long: .venv-dev/.done assets exiftool-dev chromium
-	.venv-dev/bin/python -m pytest -m long
+	.venv-dev/bin/python -m pytest -m long --durations=10
+
+# the part of test-long that deploys, against an AWS that runs the zip
+test-deploy: .venv-dev/.done assets exiftool-dev
+	.venv-dev/bin/python -m pytest -m long tests/long/test_deploy.py tests/long/test_package.py
 
 check: .venv-dev/.done
 	.venv-dev/bin/ruff check
