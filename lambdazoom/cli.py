@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 failed, 2 misuse. What a command needs is imported when it
 import dataclasses
 import json
 import os
+import secrets
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +16,13 @@ from typing import TYPE_CHECKING
 import click
 
 from lambdazoom import __version__
+from lambdazoom.model import passwords
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.geometry import CONTENT_TYPES, Recipe
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import State
 from lambdazoom.model.settings import MAX_PIXELS, SETTINGS, Settings
+from lambdazoom.operations.commands import doctor, init
 
 if TYPE_CHECKING:
     from lambdazoom.publishing.workspace import Workspace
@@ -116,6 +120,30 @@ def serve(host: str, port: int, other_port_hint: str) -> None:
 
 
 @commands.command()
+@click.option("--stdin", "is_piped", is_flag=True, help="Take the first line of standard input, and ask for nothing.")
+def password(is_piped: bool) -> None:
+    """Print the two settings that turn on sign-in; the password is asked for twice, and never shown."""
+    if is_piped or not sys.stdin.isatty():
+        chosen = _first_line()
+    else:
+        chosen = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    if len(chosen) < passwords.LEAST_CHARACTERS:
+        raise click.ClickException(f"A password needs at least {passwords.LEAST_CHARACTERS} characters. Choose a longer one.")
+    click.echo(f"LAMBDAZOOM_PASSWORD_HASH={passwords.hash_password(chosen, secrets.token_bytes(16))}")
+    click.echo(f"LAMBDAZOOM_SESSION_SECRET={secrets.token_urlsafe(32)}")
+    click.echo(
+        "Put both lines into the environment that LambdaZoom runs in, and into no repository. They sign out whoever is in.", err=True
+    )
+
+
+def _first_line() -> str:
+    try:
+        return sys.stdin.buffer.readline().decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise click.ClickException("The password is not UTF-8 text, which is what browsers send. Choose another.") from error
+
+
+@commands.command()
 @click.option("--markdown", is_flag=True, help="Print docs/settings.md.")
 def settings(markdown: bool) -> None:
     """Print each setting with its value, its default, where the value comes from and what it does."""
@@ -142,6 +170,10 @@ def _settings_page() -> str:
     )
 
 
+commands.add_command(init)
+commands.add_command(doctor)
+
+
 def _workspace() -> "Workspace":
     from lambdazoom.publishing.workspace import open_workspace
 
@@ -150,6 +182,7 @@ def _workspace() -> "Workspace":
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # what it says of odd files, our own errors and remarks say
     try:
         commands.main(args=arguments, prog_name="lambdazoom", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -16,6 +16,7 @@ from lambdazoom.publishing.workspace import open_workspace
 from lambdazoom.storage.folder import FolderSource
 from lambdazoom.storage.watch import Watch
 from lambdazoom.terminal import Terminal
+from lambdazoom.web import access
 from lambdazoom.web.application import create_app
 
 WEB_THREADS = 8
@@ -54,8 +55,8 @@ def run(settings: Settings, host: str, port: int) -> None:
 def _announce(settings: Settings, host: str, port: int) -> None:
     click.echo(f"LambdaZoom: http://{host}:{port}")
     click.echo(f"Put images into {settings.texts['LAMBDAZOOM_SOURCE']}; Ctrl-C stops.")
-    if host not in LOOPBACK:
-        click.echo(f"There is no sign-in: whoever reaches {host} sees all images.", err=True)
+    if host not in LOOPBACK and not settings.password_hash:
+        click.echo(f"{access.NOT_HERE} Then start again with the two settings that it prints.", err=True)
 
 
 @contextmanager

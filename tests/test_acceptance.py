@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, expect
 
 from lambdazoom.model.keys import stored_name
 from tests.conftest import picture
-from tests.gateway import gateway, rest_event
+from tests.gateway import REST_HOST, gateway, rest_event, sign_in
 from tests.places import Buckets, Folders, Places, object_event
-from tests.zappa_function import FunctionError, ZappaFunction, write_python_settings
+from tests.zappa_function import PASSWORD, FunctionError, ZappaFunction, write_python_settings
 
 TILE = re.compile(r"_files/(\d+)/\d+_\d+\.jpg\?v=")
 
@@ -52,7 +52,7 @@ def with_gps() -> Image.Exif:
 
 
 def get(function: ZappaFunction, path: str) -> str:
-    answer = function.invoke(rest_event("GET", path, {"Host": "abc123.execute-api.us-east-1.amazonaws.com"}))
+    answer = function.invoke(rest_event("GET", path, {"Host": REST_HOST, "Cookie": sign_in(function.invoke)}))
     assert answer["statusCode"] == 200, answer
     return str(answer["body"])
 
@@ -100,6 +100,8 @@ def zoom_to_the_bottom(function: ZappaFunction, browser: Browser) -> None:
         answers: list[tuple[int, str]] = []
         page.on("response", lambda answer: answers.append((answer.status, answer.url)))
         page.goto(f"{address}/")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
         page.get_by_role("link", name="gps.jpg").click()
         expect(page.get_by_role("button", name="Zoom in")).to_be_visible()
         for _ in range(6):
@@ -181,7 +183,8 @@ def test_no_aws_key_is_ever_logged_or_shown(aws: str, zappa_settings: Path, tmp_
     broken = {**places.environment, "LAMBDAZOOM_SOURCE": "s3://no-such-bucket-here", "AWS_SECRET_ACCESS_KEY": "TOPSECRETKEY"}
     with ZappaFunction(zappa_settings, broken, tmp_path / "function.log") as function:
         function.invoke({"Records": [object_event(places, "cat.jpg")]})
-        page = function.invoke(rest_event("GET", "/image/cat.jpg", {"Host": "example.org"}))["body"]
+        cookie = sign_in(function.invoke)
+        page = function.invoke(rest_event("GET", "/image/cat.jpg", {"Host": "example.org", "Cookie": cookie}))["body"]
     assert "TOPSECRETKEY" not in page + function.log.read_text("utf-8")
 
 

@@ -15,9 +15,9 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import open_workspace
 from lambdazoom.storage.folder import FolderStore
 from tests.conftest import picture
-from tests.gateway import body_of, gateway, http_event, rest_event
+from tests.gateway import body_of, gateway, http_event, rest_event, sign_in
 from tests.places import Folders
-from tests.zappa_function import ZappaFunction, write_python_settings
+from tests.zappa_function import PASSWORD, ZappaFunction, write_python_settings
 
 KEYS = [
     "plain.jpg",
@@ -75,15 +75,20 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZappaFunction
         yield running
 
 
+@pytest.fixture(scope="module")
+def cookie(function: ZappaFunction) -> str:
+    return sign_in(function.invoke)
+
+
 @pytest.mark.parametrize("event", [rest_event, http_event], ids=["REST API", "HTTP API"])
 @pytest.mark.parametrize("proxy", [str, normalised, decoded_twice], ids=["direct", "normalising proxy", "decoding proxy"])
 @pytest.mark.parametrize("key", KEYS)
 def test_each_address_of_an_image_arrives(
-    function: ZappaFunction, key: str, proxy: Callable[[str], str], event: Callable[..., dict[str, object]]
+    function: ZappaFunction, cookie: str, key: str, proxy: Callable[[str], str], event: Callable[..., dict[str, object]]
 ) -> None:
     name = as_sent(ImageKey(key).name)
     for path in (f"/image/{name}", f"/dzi/{name}.dzi", f"/dzi/{name}_files/5/0_0.jpg", f"/thumbnail/{name}.jpg", f"/metadata/{name}.json"):
-        answer = function.invoke(event("GET", proxy(path), {"Host": "example.org"}))
+        answer = function.invoke(event("GET", proxy(path), {"Host": "example.org", "Cookie": cookie}))
         assert answer["statusCode"] == 200, path
         if path.startswith("/metadata"):
             assert json.loads(body_of(answer))["key"] == key
@@ -102,6 +107,10 @@ def test_a_browser_asks_for_what_the_pages_name(function: ZappaFunction, browser
         statuses: dict[str, int] = {}
         page.on("response", lambda answer: statuses.update({answer.url: answer.status}))
         page.goto(f"{address}/")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{address}/")
+        statuses.clear()
         links = page.locator("a.card-link").evaluate_all("links => links.map(link => link.href)")
         assert len(links) == len(KEYS)
         for link in links:

@@ -14,6 +14,12 @@ from typing import Any, Self
 PROJECT = Path(__file__).parents[1]
 STAGE = "live"
 
+PASSWORD = "correct horse battery"
+ACCESS = {  # as `python -m lambdazoom password` printed them for this password
+    "LAMBDAZOOM_PASSWORD_HASH": "scrypt.32768.8.1.zB9bEtn6_pvdqxdb0G8hnw.5GDt3ZeMwT-VAxQbXUf-5kiVdmcWSIj3rdLl_LqRs1k",
+    "LAMBDAZOOM_SESSION_SECRET": "Lea0BqyyOCWNB1yjkDLfI4tK4ehjYIJyXIvH1H0uXaI",
+}
+
 
 def stage_settings() -> dict[str, Any]:
     """The stage of zappa_settings.json."""
@@ -30,7 +36,10 @@ def write_python_settings(folder: Path) -> Path:
 
 
 class ZappaFunction:
-    """The function, started with an environment, as long as its context lasts. `log` is the file that it writes its log to."""
+    """The function, started with an environment, as long as its context lasts. `log` is the file that it writes its log to.
+
+    It has the password PASSWORD, unless the environment says otherwise.
+    """
 
     def __init__(self, settings: Path, environment: dict[str, str], log: Path) -> None:
         self.log = log
@@ -42,7 +51,7 @@ class ZappaFunction:
         self._log = self.log.open("ab")
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), str(self._settings.parent)],
-            env={**clean, **self._environment},
+            env={**clean, **ACCESS, **self._environment},
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from lambdazoom.model import passwords
 from lambdazoom.model.errors import SettingsError
 from lambdazoom.model.geometry import CONTENT_TYPES, Recipe
 from lambdazoom.model.places import Bucket, Folder, parse_place
 
 PREFIX = "LAMBDAZOOM_"
 MAX_PIXELS = 4_000_000_000
+SECRET_CHARACTERS = 32
 
 # names of the program that LambdaZoom follows, and what they are called here
 SUCCESSORS = {
@@ -51,17 +53,25 @@ def _address(text: str) -> str:
     return text.rstrip("/")
 
 
+def _session_secret(text: str) -> str:
+    if text and not (text.isascii() and len(text) >= SECRET_CHARACTERS):
+        raise ValueError(f"at least {SECRET_CHARACTERS} ASCII characters long; `python -m lambdazoom password` prints a good one")
+    return text
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting: its name in the environment, its default as text, what it does, and how its text is read.
 
-    `parse` raises a ValueError whose text says what would be right.
+    `parse` raises a ValueError whose text says what would be right, and does not hold what it read. The value of a secret
+    is never shown, only whether it is set.
     """
 
     name: str
     default: str
     help: str
     parse: Callable[[str], Any] = _text
+    is_secret: bool = False
 
     @property
     def field(self) -> str:
@@ -103,12 +113,30 @@ SETTINGS = (
         "How long a replaced or removed pyramid keeps its tiles, for viewers that still show it.",
         _whole_number(0, 10**8),
     ),
+    Setting(
+        "LAMBDAZOOM_PASSWORD_HASH",
+        "",
+        "What the password is checked against; `python -m lambdazoom password` prints it. Without it only this machine is served, "
+        "and on Lambda nothing is shown. Secret.",
+        passwords.checked,
+        is_secret=True,
+    ),
+    Setting(
+        "LAMBDAZOOM_SESSION_SECRET",
+        "",
+        "What sessions are signed with, printed together with the hash. Another one signs everybody out. Secret.",
+        _session_secret,
+        is_secret=True,
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, read and checked; `texts` and `origins` say for each name what was read, and where it came from."""
+    """All settings, read and checked.
+
+    `texts` and `origins` say for each name what was read, and where it came from; a secret's text is "set", or nothing.
+    """
 
     source: Folder | Bucket
     zoom: Folder | Bucket
@@ -123,6 +151,8 @@ class Settings:
     exiftool: str
     exiftool_seconds: int
     grace_seconds: int
+    password_hash: str = field(repr=False)
+    session_secret: str = field(repr=False)
     texts: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -132,7 +162,8 @@ class Settings:
         _refuse_unknown(environment)
         values = {setting.field: _read(setting, environment) for setting in SETTINGS}
         origins = {setting.name: "environment" if setting.name in environment else "default" for setting in SETTINGS}
-        texts = {setting.name: environment.get(setting.name, setting.default) for setting in SETTINGS}
+        texts = {setting.name: _shown(setting, environment.get(setting.name, setting.default)) for setting in SETTINGS}
+        _refuse_half_a_password(texts)
         return cls(**values, texts=texts, origins=origins)
 
     @property
@@ -146,7 +177,20 @@ def _read(setting: Setting, environment: Mapping[str, str]) -> Any:
     try:
         return setting.parse(text)
     except ValueError as error:
+        if setting.is_secret:
+            raise SettingsError(f"{setting.name} is set, but it must be {error}.") from error
         raise SettingsError(f"{setting.name} is {text!r}; it must be {error}.") from error
+
+
+def _shown(setting: Setting, text: str) -> str:
+    return "set" if text and setting.is_secret else text
+
+
+def _refuse_half_a_password(texts: Mapping[str, str]) -> None:
+    names = [setting.name for setting in SETTINGS if setting.is_secret]
+    missing = [name for name in names if not texts[name]]
+    if missing and missing != names:
+        raise SettingsError(f"{missing[0]} is not set; sign-in needs both. `python -m lambdazoom password` prints them.")
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

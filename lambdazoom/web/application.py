@@ -7,13 +7,14 @@ from flask import Flask, Response
 from werkzeug.routing import BaseConverter
 
 from lambdazoom.publishing.workspace import Workspace
-from lambdazoom.web import failures, opening, pages, presentation, tiles
+from lambdazoom.web import access, failures, opening, pages, presentation, tiles
 
 ROOT = Path(__file__).resolve().parents[2]  # where templates/ and static/ are
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",  # other sites embed public tiles, never ours
     "Cache-Control": "private, no-cache",  # unless the route knows better
 }
 
@@ -43,6 +44,7 @@ def create_app(open_workspace: Callable[[], Workspace]) -> Flask:
     opening.install(application, open_workspace)
     failures.install(application)
     presentation.install(application.jinja_env.filters)
+    access.install(application)
     application.register_blueprint(pages.blueprint)
     application.register_blueprint(tiles.blueprint)
     application.add_url_rule("/health", "health", _health)

@@ -36,10 +36,20 @@ SENTENCES = {
     404: "There is nothing at this address. It may have been deleted or renamed.",
     405: "This address can't be used that way.",
 }
+CHALLENGE = "Session"  # a 401 must name a scheme (RFC 9110, section 15.5.2); a name that no browser knows opens no dialog
 REFUSED = "This request could not be understood."
 UNEXPECTED = "Something went wrong here. It was written to the log under the reference below."
 
 _log = logging.getLogger(__name__)
+
+
+class Refused(HTTPException):
+    """A request that is turned away with a sentence of ours; nothing failed, so nothing is logged."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = status
 
 
 def install(application: Flask) -> None:
@@ -63,6 +73,8 @@ def _named(error: LambdaZoomError) -> Response:
 def _refused(error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
+    if isinstance(error, Refused):
+        return _answer(error.sentence, error.code or 403)
     status = error.code or 500
     return _answer(SENTENCES.get(status, REFUSED), status)
 
@@ -78,11 +90,18 @@ def _logged(error: Exception, traceback: bool = False) -> str:
     return reference
 
 
+def is_for_data() -> bool:
+    """Whether the request asks for bytes to work with, which no page can stand in for."""
+    return request.blueprint == "tiles" or request.endpoint == "pages.metadata"
+
+
 def _answer(sentence: str, status: int, reference: str = "") -> Response:
-    if request.blueprint == "tiles":
+    if is_for_data():
         text = f"{sentence} Reference: {reference}\n" if reference else f"{sentence}\n"
         response = make_response(text, status, {"Content-Type": "text/plain; charset=utf-8"})
     else:
         response = make_response(render_template("error.html", sentence=sentence, status=status, reference=reference), status)
     response.headers["Cache-Control"] = "no-store"
+    if status == 401:
+        response.headers["WWW-Authenticate"] = CHALLENGE
     return response
