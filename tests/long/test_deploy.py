@@ -26,7 +26,7 @@ pytestmark = pytest.mark.long
 
 def encoded(kind: str, width: int, height: int, exif: Image.Exif | None = None) -> bytes:
     target = io.BytesIO()
-    picture(width, height).save(target, kind, exif=exif or Image.Exif())
+    picture(width, height).save(target, kind, exif=exif if exif is not None else Image.Exif())
     return target.getvalue()
 
 
