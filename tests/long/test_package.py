@@ -7,6 +7,7 @@ import queue
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,8 @@ def runtime_api() -> Iterator[tuple[RuntimeApi, str]]:
                 ("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
                 ("Lambda-Runtime-Deadline-Ms", str(api.deadline_ms)),
                 ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:lambdazoom-live"),
+                ("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1"),
+                ("Content-Type", "application/json"),
                 ("Content-Length", str(len(body))),
             ):
                 self.send_header(name, value)
@@ -154,7 +157,7 @@ def test_under_awss_own_runtime_client(project: Project, unpacked: Path, tmp_pat
             assert (kind, answer["errorType"]) == ("error", "Unfinished")
             (tmp_path / "source").mkdir()
             (tmp_path / "source" / "cat.jpg").write_bytes(b"no image")
-            api.deadline_ms = 0  # no time is left
+            api.deadline_ms = int(time.time() * 1000) + 60_000  # too little time is left to begin anything
             api.events.put(
                 {"detail-type": "Scheduled Event", "resources": ["arn:aws:events:us-east-1:1:rule/x-lambdazoom.handler.on_schedule"]}
             )
