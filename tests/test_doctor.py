@@ -237,7 +237,6 @@ def open_metadata(project: Deployed) -> None:
 def claim_public_tiles(project: Deployed) -> None:
     url = f"https://{project.names['zoom']}.s3.us-east-1.amazonaws.com"
     project.change(aws_environment_variables={**project.stage["aws_environment_variables"], "LAMBDAZOOM_TILES_URL": url})
-    boto3.client("s3").delete_public_access_block(Bucket=project.names["zoom"])
 
 
 def put_huge_original(project: Deployed) -> None:

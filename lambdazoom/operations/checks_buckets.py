@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from lambdazoom.model.errors import AccessDenied
 from lambdazoom.operations import buckets, policy
@@ -63,7 +64,7 @@ def privacy(site: Site, purpose: str) -> Findings:
     name = site.stage.buckets[purpose].name
     block, held = buckets.block_of(site.s3, name), buckets.policy_of(site.s3, name)
     blocked = block is not None and all(block.get(each) for each in buckets.BLOCKS)
-    if purpose == "zoom" and f"{name}" in site.stage.environment.get("LAMBDAZOOM_TILES_URL", "") and not blocked:
+    if purpose == "zoom" and _leads_to(name, site.stage.environment.get("LAMBDAZOOM_TILES_URL", "")):
         yield from _public_tiles(name, held, block or {})
     elif blocked:
         yield ok(f"Block Public Access is on for {name}.")
@@ -72,6 +73,13 @@ def privacy(site: Site, purpose: str) -> Findings:
         yield mark(f"The {purpose} bucket {name} is open to the public.", "Turn on Block Public Access for it.")
     else:
         yield warning(f"Block Public Access is not fully on for {name}.", RUN_INIT if block is None else "Turn it on.")
+
+
+def _leads_to(name: str, address: str) -> bool:
+    """Whether an address is S3's own for the bucket; a CDN reads with rights of its own."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    return ".amazonaws.com" in host and (host.startswith(f"{name}.s3") or parts.path.split("/")[1:2] == [name])
 
 
 def _public_tiles(name: str, held: dict[str, Any] | None, block: dict[str, bool]) -> Findings:

@@ -46,4 +46,4 @@ def rewrite(path: Path, before: str | None, after: str) -> Step:
             opened.write(after)
         return ""
 
-    return Step(f"{'Change' if before is not None else 'Write'} {path.name}:", write, "\n".join(lines))
+    return Step(f"{'Change' if before is not None else 'Write'} {path.name}.", write, "\n".join(lines))

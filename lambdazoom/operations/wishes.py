@@ -13,7 +13,7 @@ from lambdazoom.operations.stage import is_placeholder
 # "General purpose buckets naming rules" of the S3 user guide, beyond the letters that model/places.py looks at
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _RESERVED_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
-_RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "-an")
+_RESERVED_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+){1,2}-\d")
 
 NAME_RULE = "a bucket, or bucket/prefix: 3 to 63 small letters, digits, dots and hyphens"

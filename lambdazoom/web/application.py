@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.routing import BaseConverter
 
 from lambdazoom.publishing.workspace import Workspace
@@ -57,6 +57,8 @@ def _health() -> Response:
 
 
 def _protect(response: Response) -> Response:
+    if request.endpoint == "static":
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # the viewer itself is no secret: embed snippets load it
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Content-Security-Policy"] = content_security_policy(opening.opening().tiles_origin)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, render_template, request, send_file
+from flask import Blueprint, Response, abort, render_template, request, send_file, url_for
 
 from lambdazoom.model.errors import NotFound
 from lambdazoom.model.keys import ImageKey
@@ -102,6 +103,7 @@ def image(name: str) -> str:
         complaints=[sentence for sentence in record.complaints if shown or not status or sentence != status.sentence],
         facts=cards.facts(record),
         groups=presentation.groups(_tags(wanted)),
+        embed=_embed(wanted) if shown else "",
         refresh=0 if shown else _refresh([status], False),
     )
 
@@ -116,6 +118,15 @@ def metadata(name: str) -> Response:
         raise NotFound(f"There is no metadata of {wanted.display}.") from error
     file_name = wanted.metadata.rpartition("/")[2]  # the stored name: no header can hold what a key can
     return send_file(BytesIO(data), mimetype="application/json", as_attachment=True, download_name=file_name, max_age=0)
+
+
+def _embed(image: ImageKey) -> str:
+    """The lines of HTML that show the image on any other site; "" unless the tiles are public."""
+    tiles_url = workspace().settings.tiles_url
+    if not tiles_url:
+        return ""
+    script = url_for("static", filename="vendor/openseadragon/openseadragon.min.js", _external=True)
+    return presentation.embed(f"{tiles_url}/{quote(image.pointer)}", script)
 
 
 def _tallies(show: str, store: Store) -> list[Tally]:

@@ -1,8 +1,10 @@
 """Values as people read them: times, numbers, names and tags as text; no requests, no markup, no I/O."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from typing import Any
 
 TAIL = 9  # characters of a long name's end that stay in view: extension and running number
@@ -54,6 +56,15 @@ class Group:
     heading: str
     origin: str
     rows: tuple[Row, ...]
+
+
+def embed(descriptor: str, script: str) -> str:
+    """HTML for any page: a viewer of the public descriptor at that address. Both addresses are percent-encoded."""
+    return (
+        '<div id="lambdazoom" style="width: 100%; height: 480px"></div>\n'
+        f'<script src="{escape(script)}"></script>\n'
+        f'<script>OpenSeadragon({{id: "lambdazoom", tileSources: {json.dumps(descriptor)}, drawer: \"canvas\", showNavigationControl: false}});</script>'
+    )
 
 
 def install(filters: MutableMapping[str, Callable[..., Any]]) -> None:

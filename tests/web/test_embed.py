@@ -1,0 +1,103 @@
+"""The embed snippet: on a bare page of another origin it shows the image from public tiles, down to the last pixel."""
+
+import functools
+import html
+import http.server
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser
+
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.places import Bucket
+from lambdazoom.model.settings import Settings
+from lambdazoom.operations.policy import public_tiles_policy
+from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.workspace import Workspace, open_workspace
+from lambdazoom.web.application import create_app
+from tests.conftest import picture
+
+from .conftest import Serve
+from .test_other_readers import QuietHandler
+from .test_viewer import Witness
+
+KEY = "trip/a b+ä?.jpg"
+
+
+@pytest.fixture
+def workspace(make_bucket: Callable[[str], str], aws: str) -> Iterator[Workspace]:
+    """Three buckets, the zoom bucket's objects public at its address, as `init --public-tiles` sets it up."""
+    names = {name: make_bucket(name.lower()) for name in ("SOURCE", "ZOOM", "METADATA")}
+    environment = {f"LAMBDAZOOM_{name}": f"s3://{bucket}" for name, bucket in names.items()}
+    data = io.BytesIO()
+    picture(2000, 1500).save(data, "JPEG")
+    boto3.client("s3").put_object(Bucket=names["SOURCE"], Key=KEY, Body=data.getvalue())
+    policy = public_tiles_policy(Bucket(names["ZOOM"]), "us-east-1")
+    boto3.client("s3").put_bucket_policy(Bucket=names["ZOOM"], Policy=json.dumps(policy))
+    public = {**environment, "LAMBDAZOOM_TILES_URL": f"{aws}/{names['ZOOM']}"}
+    with open_workspace(Settings.from_env(public)).closing() as opened:
+        settle(ImageKey(KEY), opened)
+        yield opened
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """Another site, of plain files."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_snippet_works_on_a_bare_page_of_another_origin(
+    application: Flask, workspace: Workspace, serve: Serve, elsewhere: str, browser: Browser, tmp_path: Path
+) -> None:
+    with serve() as address:
+        page = browser.new_page()
+        page.goto(f"{address}/")
+        page.locator("a.card-link").click()
+        page.get_by_text("Details").click()
+        snippet = page.locator(".snippet code").inner_text()
+        (tmp_path / "site.html").write_text(f"<!doctype html><title>Somebody's page</title>\n{snippet}\n", "utf-8")
+        page.wait_for_load_state("networkidle")
+        witness = Witness(page)
+        page.goto(f"{elsewhere}/site.html")
+        page.wait_for_function("document.querySelector('.openseadragon-canvas canvas') !== null")
+        page.locator(".openseadragon-canvas").hover()
+        for _ in range(8):
+            page.mouse.wheel(0, -400)
+            page.wait_for_timeout(150)
+        page.wait_for_load_state("networkidle")
+        page.close()
+    tiles = [answer for answer in witness.answers if "/image_files/" in answer.url]
+    assert max(int(re.findall(r"/image_files/(\d+)/", answer.url)[0]) for answer in tiles) == 11
+    assert {answer.status for answer in tiles} == {200}
+    assert [complaint for complaint in witness.complaints if "favicon" not in complaint and "404" not in complaint] == []
+
+
+def test_without_public_tiles_there_is_no_snippet(workspace: Workspace) -> None:
+    private = replace(workspace, settings=replace(workspace.settings, tiles_url=""))
+    assert "snippet" not in create_app(lambda: private).test_client().get(f"/image/{ImageKey(KEY).name}").text
+
+
+def test_a_hostile_name_stays_text_in_the_snippet(workspace: Workspace) -> None:
+    hostile = ImageKey('</script><script>alert(1)</script>".jpg')
+    data = io.BytesIO()
+    picture(30, 20).save(data, "JPEG")
+    source = workspace.settings.texts["LAMBDAZOOM_SOURCE"].removeprefix("s3://")
+    boto3.client("s3").put_object(Bucket=source, Key=hostile.key, Body=data.getvalue())
+    settle(hostile, workspace)
+    text = create_app(lambda: workspace).test_client().get(f"/image/{hostile.name}").text
+    snippet = html.unescape(re.findall(r'class="snippet".*?<code>(.*?)</code>', text, re.DOTALL)[0])
+    assert snippet.count("<script") == 2
+    assert "alert(1)<" not in snippet
