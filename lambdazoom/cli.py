@@ -194,6 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LambdaZoomError, OSError) as error:
         click.echo(f"lambdazoom: {error}", err=True)
         return 1
+    except MemoryError:
+        click.echo("lambdazoom: This needs more memory than there is. Give it more, or save the image smaller.", err=True)
+        return 1
     except (click.Abort, KeyboardInterrupt):
         click.echo("lambdazoom: stopped.", err=True)
         return 1

@@ -1,6 +1,7 @@
 """The settings: one declared list that feeds reading, help, the `settings` command and docs/settings.md; no I/O."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -31,7 +32,7 @@ def _text(text: str) -> str:
 
 def _whole_number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.strip().lstrip("-").isdecimal() or not least <= int(text) <= most:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not least <= int(text) <= most:
             raise ValueError(f"a whole number from {least:,} to {most:,}")
         return int(text)
 

@@ -42,7 +42,7 @@ class Page:
 
 def find(image: ImageKey, store: Store) -> ImageRecord | None:
     """The image's record."""
-    kept = find_kept(image, store)
+    kept = _read(image.record, store)
     return kept.record if kept else None
 
 

@@ -4,6 +4,7 @@ How a generation is laid out is known here and to the tiles route alone.
 """
 
 import json
+import logging
 import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from lambdazoom.model.geometry import NAMESPACE, Pyramid, Recipe
 from lambdazoom.model.keys import Generation, ImageKey, SourceVersion
 from lambdazoom.model.records import SCHEMA
 from lambdazoom.storage.base import IMMUTABLE, JSON, XML, Headers, Store, Writer
+
+log = logging.getLogger(__name__)
 
 OURS = "urn:lambdazoom:publication:1"  # the XML namespace of what a pointer says beside the DZI attributes
 LONGEST_RUN = timedelta(hours=24)  # an unpublished generation older than this and the grace period belongs to a dead run
@@ -136,9 +139,13 @@ def notes(metadata: Store) -> Iterator[Note]:
     for name in metadata.list(Generation.NOTES):
         try:
             stored = metadata.read(name)
+            note = _note_from(json.loads(stored.data))
         except NotFound:
             continue
-        yield replace(_note_from(json.loads(stored.data)), etag=stored.etag)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("the note %s is damaged (%s)", name, error)
+            continue
+        yield replace(note, etag=stored.etag)
 
 
 def condemn(note: Note, metadata: Store) -> Note:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lambdazoom.metadata.facts import caption
-from lambdazoom.model.errors import Conflict, NotFound, StorageError, Unstorable
+from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
 from lambdazoom.publishing import catalog, documents, generations
@@ -95,7 +95,7 @@ class _Run:
 
     def record_refusal(self, error: StorageError) -> None:
         """Leave word of an image that could not even be looked at, if nothing is known of it and nothing will change by itself."""
-        if error.retryable:
+        if not isinstance(error, AccessDenied):
             return
         now = self.workspace.now()
         unknown = SourceVersion("", now, 0)
@@ -161,9 +161,16 @@ class _Run:
         except (Conflict, NotFound):
             raise
         except StorageError as error:
-            failed = Step.failed(error, final=isinstance(error, Unstorable))
-            return replace(made, record=replace(made.record, tiles=failed, metadata=failed))
+            return replace(made, record=self._failed_to_publish(made, error))
         return made
+
+    def _failed_to_publish(self, made: Made, error: StorageError) -> ImageRecord:
+        """The record after a refusal: what was stored before it counts as done."""
+        failed = Step.failed(error, final=isinstance(error, Unstorable))
+        described = documents.find(self.image, self.workspace.metadata)
+        is_described = described is not None and same_version(described.version, made.record.version)
+        tiles = failed if made.generation else made.record.tiles
+        return replace(made.record, tiles=tiles, metadata=made.record.metadata if is_described else failed)
 
     def _publish(self, made: Made, look: _Look) -> None:
         """Each object only in place of what was there when we looked."""
@@ -183,6 +190,8 @@ class _Run:
     def _complete(self, look: _Look, current: SourceObject, record: ImageRecord | None) -> None:
         """Leave a record that says what is there: this run's own, the one that is there, or one made from what is on show."""
         wanted = self.made.record if self.made and self.made.record.version == current.version else record
+        if wanted and wanted.metadata and not wanted.metadata.final and look.described:
+            wanted = replace(wanted, metadata=Step(Outcome.DONE))  # it has been written since
         if look.shown and not (wanted and _speaks_of(wanted, look.shown)):
             seen_at = record.seen_at if record else self.workspace.now()
             wanted = self._derived(look.shown, look.described, current, seen_at)

@@ -4,14 +4,17 @@ It never looks for tiles: a note's geometry tells the key of each. The handshake
 before the pointer is read, and a publisher that finds its generation condemned makes another (generations.claim).
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lambdazoom.model.errors import Conflict
+from lambdazoom.model.errors import Conflict, StorageError
 from lambdazoom.model.keys import Generation, ImageKey
 from lambdazoom.publishing import generations
 from lambdazoom.publishing.generations import Note
 from lambdazoom.publishing.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ def sweep(workspace: Workspace, is_time_up: Callable[[], bool] = lambda: False) 
             swept += _sweep_one(note, workspace)
         except Conflict:
             continue  # a publisher or another sweep is at this note: it is theirs
+        except StorageError as error:
+            log.error("%s was not swept: %s", note.generation.id, error)
     return Swept(swept, stopped=False)
 
 

@@ -234,6 +234,8 @@ def _walk(folder: Path, prefix: str, after: str, base: str = "", passes_over_unr
         if passes_over_unreadable and base:
             return
         raise AccessDenied(f"The folder {display_name(str(folder))} can't be listed: permission denied.") from error
+    except OSError as error:  # a network drive that does not answer
+        raise StorageError(f"The folder {display_name(str(folder))} can't be listed ({error.strerror}).") from error
     for entry in entries:
         name = base + entry
         if entry.endswith("/"):

@@ -60,10 +60,11 @@ class Group:
 
 def embed(descriptor: str, script: str) -> str:
     """HTML for any page: a viewer of the public descriptor at that address. Both addresses are percent-encoded."""
+    options = f'id: "lambdazoom", tileSources: {json.dumps(descriptor)}, drawer: "canvas", showNavigationControl: false'
     return (
         '<div id="lambdazoom" style="width: 100%; height: 480px"></div>\n'
         f'<script src="{escape(script)}"></script>\n'
-        f'<script>OpenSeadragon({{id: "lambdazoom", tileSources: {json.dumps(descriptor)}, drawer: \"canvas\", showNavigationControl: false}});</script>'
+        f"<script>OpenSeadragon({{{options}}});</script>"
     )
 
 
