@@ -94,10 +94,6 @@ def _make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Worksp
 
 def _cut(path: Path, current: SourceObject, pulse: Pulse, workspace: Workspace) -> _Cut:
     image = ImageKey(current.key)
-    if not image.is_storable:
-        raise Unstorable(
-            f"Its name is too long to be stored: {MAX_NAME_BYTES} bytes are possible, {MAX_SEGMENT_BYTES} a folder. Rename it."
-        )
     pulse.stage("reading")
     decoded = decode(path, image.display, workspace.settings.max_pixels)
     recipe = workspace.settings.recipe

@@ -177,7 +177,7 @@ class _Run:
         workspace, record = self.workspace, made.record
         replaces_tiles = made.generation is not None
         tells_of_what_is_shown = replaces_tiles or look.shown is None or same_version(look.shown.version, record.version)
-        if made.metadata and self.image.is_storable and tells_of_what_is_shown:
+        if made.metadata and tells_of_what_is_shown:
             documents.save(self.image, record.version, record.sha256, made.metadata, look.described, workspace.metadata)
         elif tells_of_what_is_shown and look.described and not same_version(look.described.version, record.version):
             workspace.metadata.delete(self.image.metadata, look.described.etag)  # it speaks of the version before
