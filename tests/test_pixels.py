@@ -18,8 +18,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.drawing import photo_like
-from lambdazoom.imaging.decode import decode
-from lambdazoom.imaging.tiler import Tile, Tiler, Tiling, tile
+from lambdazoom.imaging.canvas import Rows
+from lambdazoom.imaging.decode import open_source
+from lambdazoom.imaging.tiler import Picture, Tile, Tiler, Tiling, tile
 from lambdazoom.model.geometry import Pyramid, Recipe
 from lambdazoom.publishing.export import export
 from tests.conftest import picture
@@ -44,7 +45,7 @@ class Kept:
 
 def cut(image: Image.Image, recipe: Recipe) -> tuple[Pyramid, dict[Place, bytes], Tiling]:
     kept, pyramid = Kept(), Pyramid(*image.size, recipe)
-    tiling = tile(image, pyramid, kept)
+    tiling = tile(Picture(image), pyramid, kept)
     assert (tiling.tile_count, tiling.tile_bytes) == (len(kept.tiles), sum(map(len, kept.tiles.values())))
     return pyramid, kept.tiles, tiling
 
@@ -191,8 +192,10 @@ def test_the_tiles_carry_no_metadata(suffix: str, tmp_path: Path) -> None:
 
 
 def test_the_thumbnail_carries_no_metadata(tmp_path: Path) -> None:
-    camera = decode(draw_with_all_that_cameras_write(tmp_path, "jpg"), "camera.jpg", 10**6)
-    _, _, tiling = cut(camera.pixels, Recipe())
+    with open_source(draw_with_all_that_cameras_write(tmp_path, "jpg"), "camera.jpg", 10**6) as camera:
+        camera.load()
+        assert camera.pixels
+        _, _, tiling = cut(camera.pixels, Recipe())
     assert jpeg_segments(tiling.thumbnail) == {"E0 JFIF", "DB", "C0", "C4"}
 
 
@@ -233,11 +236,11 @@ def test_large_rows_that_arrive_in_pieces_give_the_same_tiles(step: int) -> None
 def in_pieces(source: Image.Image, pyramid: Pyramid, stops: list[int]) -> dict[Place, bytes]:
     """The tiles of a canvas that is filled from the top, stop by stop; what is not there yet is magenta."""
     canvas, kept, before = Image.new("RGB", source.size, "magenta"), Kept(), 0
-    with Tiler(canvas, pyramid, kept) as tiler:
+    with Tiler(pyramid, "RGB", kept, pixels=canvas) as tiler:
         for stop in stops:
             if before < stop <= source.height:
                 canvas.paste(source.crop((0, before, source.width, stop)), (0, before))
-                tiler.add_rows(stop)
+                tiler.add(Rows(before, stop))
                 before = stop
         tiler.finish()
     return kept.tiles
@@ -261,7 +264,7 @@ def test_a_sink_that_raises_ends_the_work_and_leaves_nothing_behind(error: BaseE
 
     source = picture(900, 900)
     with pytest.raises(type(error)) as raised:
-        tile(source, Pyramid(900, 900, Recipe(64)), sink, workers=3)
+        tile(Picture(source), Pyramid(900, 900, Recipe(64)), sink, workers=3)
     assert raised.value is error
     assert 1 <= len(refused) <= 3  # no thread goes on after its own error, and none starts after another's
     assert set(threading.enumerate()) == threads
@@ -271,8 +274,8 @@ def test_a_sink_that_raises_ends_the_work_and_leaves_nothing_behind(error: BaseE
 def test_work_that_is_given_up_half_way_leaves_nothing_behind() -> None:
     threads, descriptors = set(threading.enumerate()), open_descriptors()
     source = picture(900, 900)
-    with pytest.raises(EOFError), Tiler(source, Pyramid(900, 900, Recipe(64)), Kept()) as tiler:
-        tiler.add_rows(500)
+    with pytest.raises(EOFError), Tiler(Pyramid(900, 900, Recipe(64)), "RGB", Kept(), pixels=source) as tiler:
+        tiler.add(Rows(0, 500))
         raise EOFError
     assert set(threading.enumerate()) == threads
     assert open_descriptors() == descriptors

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lambdazoom.imaging.decode import decode
 from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import LambdaZoomError, StorageError
 from lambdazoom.model.keys import ImageKey
@@ -31,6 +30,7 @@ from lambdazoom.storage.folder import FolderSource, FolderStore
 from lambdazoom.storage.watch import Watch
 from samples import draw as samples
 from tests.conftest import Draw, picture
+from tests.decoding import decode
 
 CAT = ImageKey("cat.jpg")
 

@@ -1,41 +1,108 @@
-"""The pixels of one level: rows arrive from the top, and their halves go to the level below."""
+"""The pixels of one level: rows arrive, tile rows become complete, and what all have done with is given back.
 
-from PIL import Image
+Not safe for several threads at once, but for `pixels`, of which they read and write different rows: the tiler sees to that.
+"""
 
+from typing import NamedTuple
+
+from PIL import Image, ImageFile
+
+from lambdazoom.imaging import mapped
+from lambdazoom.imaging.memory import PixelMemory
 from lambdazoom.model.geometry import Level
+
+LEAST_BYTES = 8 << 20  # of a smaller level nothing is given back: it is little, and the thumbnail is made of one
+
+
+class Rows(NamedTuple):
+    """Rows of a level, counted from its top: `top` is inside, `bottom` is not."""
+
+    top: int
+    bottom: int
 
 
 class Canvas:
-    """One level's pixels, mode RGB, and how many of its rows are there.
+    """One level's pixels, mode RGB or L, over memory of our own that goes back to the system row by row.
 
-    The seam for a decoder that streams: it adds rows to the largest canvas as they come, and the rest follows.
+    `rows` from the top are there. Where our own memory can't be had, and where the pixels are there already, it holds all of
+    them until it is closed.
     """
 
-    def __init__(self, level: Level, pixels: Image.Image | None = None) -> None:
+    def __init__(self, level: Level, mode: str, pixels: Image.Image | None = None, is_decoded_into: bool = False) -> None:
         self.level = level
-        self.pixels = pixels or Image.new("RGB", (level.width, level.height))
         self.rows = 0
-        self.tile_rows = 0
+        self.stride = level.width * mapped.BYTES_A_PIXEL[mode]
+        self._size = self.stride * level.height
+        self.memory: PixelMemory | None = None
+        if pixels is None and (is_decoded_into or self._size >= LEAST_BYTES) and mapped.can_map():
+            self.memory = _memory(self._size)
+        if self.memory:
+            pixels = mapped.over(self.memory.buffer, self.memory.start, mode, (level.width, level.height))
+        self.pixels = pixels or Image.new(mode, (level.width, level.height))
+        self._waiting: dict[int, int] = {}  # rows that arrived before those above them: top → bottom
+        self._complete = 0  # tile rows, from the top
+        self._finished: set[int] = set()
+        self.finished = 0  # tile rows, from the top
 
-    def add_rows(self, rows: int) -> range:
-        """Say that rows up to `rows` are there by now; the tile rows that became complete."""
-        self.rows = rows
-        before = self.tile_rows
-        self.tile_rows = self._complete_tile_rows()
-        return range(before, self.tile_rows)
+    def close(self) -> None:
+        """Give all memory back."""
+        self.pixels = Image.new("L", (1, 1))
+        if self.memory:
+            self.memory.close()
 
-    def halve_into(self, smaller: "Canvas") -> int:
-        """Halve the rows that arrived since into the next smaller level (box filter); the rows that it has now.
+    def fill(self, rows: Rows, piece: ImageFile.ImageFile) -> None:
+        """Decode a piece of the image, opened but not loaded, into these rows. Raises what Pillow's `load` raises."""
+        if self.memory:
+            offset = self.memory.start + rows.top * self.stride
+            size = (self.level.width, rows.bottom - rows.top)
+            mapped.decode_into(piece, mapped.over(self.memory.buffer, offset, self.pixels.mode, size))
+        else:
+            self.pixels.paste(piece, (0, rows.top))
+
+    def add(self, rows: Rows) -> range:
+        """Say that these rows are there, in any order; the tile rows that became complete."""
+        if rows.bottom > rows.top:
+            self._waiting[rows.top] = rows.bottom
+        while self.rows in self._waiting:
+            self.rows = self._waiting.pop(self.rows)
+        before = self._complete
+        self._complete = self._complete_tile_rows()
+        return range(before, self._complete)
+
+    def halve_into(self, smaller: "Canvas", tile_row: int) -> Rows:
+        """Halve a complete tile row into the next smaller level (box filter); the rows that became complete there.
 
         An odd last column or row is the mean of what there is of it.
         """
-        ready = smaller.level.height if self.rows == self.level.height else self.rows // 2
-        if ready > smaller.rows:
-            box = (0, 2 * smaller.rows, self.level.width, min(2 * ready, self.level.height))
-            smaller.pixels.paste(self.pixels.reduce(2, box), (0, smaller.rows))
-        return ready
+        # of two rows that belong together, one may be in the next tile row: then both are left to that one
+        top, bottom = (tile_row + step for step in (0, 1))
+        is_last = bottom == self.level.rows
+        rows = Rows(top * self.level.tile_size // 2, smaller.level.height if is_last else bottom * self.level.tile_size // 2)
+        if rows.bottom > rows.top:
+            box = (0, 2 * rows.top, self.level.width, min(2 * rows.bottom, self.level.height))
+            smaller.pixels.paste(self.pixels.reduce(2, box), (0, rows.top))
+        return rows
+
+    def finish(self, tile_row: int) -> None:
+        """Say that a tile row is cut and halved: with all above it done too, its memory goes back."""
+        self._finished.add(tile_row)
+        while self.finished in self._finished:
+            self._finished.remove(self.finished)
+            self.finished += 1
+        if self.memory and self._size >= LEAST_BYTES:
+            # the next tile row still needs the overlap above it, or the one row that was left to it for halving
+            kept = max(self.level.overlap, 1)
+            done = self.finished * self.level.tile_size - kept
+            self.memory.release(self._size if self.finished == self.level.rows else max(0, done * self.stride))
 
     def _complete_tile_rows(self) -> int:
         if self.rows == self.level.height:
             return self.level.rows
         return max(0, (self.rows - self.level.overlap) // self.level.tile_size)
+
+
+def _memory(size: int) -> PixelMemory | None:
+    try:
+        return PixelMemory(size)
+    except (OSError, ValueError, OverflowError):  # so much address space is not to be had here
+        return None

@@ -14,7 +14,7 @@ _DEEP_SCALE = 257  # 65,535 / 257 = 255
 
 
 def to_srgb(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]]:
-    """The image in mode RGB, and remarks on what was done that a reader should know.
+    """The image in mode RGB, or L if it is grey, and remarks on what was done that a reader should know.
 
     Transparency is composited on BACKGROUND, an embedded ICC profile converted (relative colorimetric, black point
     compensation); a broken profile counts as none and is remarked on. UnsupportedImage for samples that we can't scale.
@@ -27,13 +27,28 @@ def to_srgb(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]
     alpha = _alpha(image)
     if profile:
         image = _convert_profile(image, profile, remarks)
-    if image.mode != "RGB":
-        image = image.convert("RGB")
+    if image.mode not in ("RGB", "L") or alpha:
+        image = image.convert("L" if image.mode in ("L", "LA") else "RGB")
     if alpha:
         remarks.append("Transparent parts are shown on white.")
-        image = Image.composite(image, Image.new("RGB", image.size, BACKGROUND), alpha)
+        background = Image.new("RGB", image.size, BACKGROUND).convert(image.mode)
+        image = Image.composite(image, background, alpha)
     image.info = {}  # Pillow would write comments and profiles from here into every tile
     return image, tuple(remarks)
+
+
+def is_srgb(profile: bytes | None) -> bool:
+    """Whether pixels with this embedded ICC profile are sRGB as they stand; those without one are taken for it."""
+    if not profile:
+        return True
+    try:
+        return _is_srgb(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except (OSError, ImageCms.PyCMSError, ValueError, TypeError):
+        return False
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    return (profile.profile.profile_description or "").startswith("sRGB")
 
 
 def _to_8_bit(image: Image.Image, name: str, remarks: list[str]) -> Image.Image:
@@ -71,7 +86,7 @@ def _convert_profile(image: Image.Image, profile: bytes, remarks: list[str]) -> 
     opaque = plain.get(image.mode, lambda: image)()
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if (source.profile.profile_description or "").startswith("sRGB"):
+        if _is_srgb(source):
             return opaque
         converted = ImageCms.profileToProfile(
             opaque,

@@ -1,60 +1,178 @@
-"""From a file to upright 8-bit sRGB pixels. The plain path: the whole image at once, 4 bytes a pixel."""
+"""From a file to rows of upright 8-bit sRGB pixels, by the way that needs the least memory; what a file is, `formats` knows.
 
-from dataclasses import dataclass
+Rows of grey and RGB images stream: those of JPEG and PNG from one decoder, those of TIFF in bands, on all cores. What must be
+converted, turned or put together first is decoded whole.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from lambdazoom.imaging import mapped, needs, tiff
+from lambdazoom.imaging.canvas import Rows
 from lambdazoom.imaging.colour import to_srgb
-from lambdazoom.imaging.formats import BROKEN, Header, open_image
+from lambdazoom.imaging.formats import Header, WatchedFile, open_image, reading
+from lambdazoom.imaging.needs import MemoryLimit, Whole
+from lambdazoom.imaging.tiler import Picture, Tiler
+from lambdazoom.imaging.upright import orientation, upright
+from lambdazoom.imaging.ways import whole_because
+from lambdazoom.model.geometry import Pyramid
 
-_ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _PHOTOMETRIC = 0x0106  # TIFF 6.0, PhotometricInterpretation
+_SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """An image ready to be tiled: RGB pixels, upright; `remarks` are sentences on what was changed on the way."""
+class Source:
+    """An opened image, ready to be cut into tiles: `width` and `height` are in pixels, upright, `mode` is RGB or L.
 
-    pixels: Image.Image
-    header: Header
-    remarks: tuple[str, ...]
+    `way` names how its pixels are read; `remarks` are sentences on what was changed on the way, all of them there after `load`.
+    """
+
+    way = "whole"
+
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str) -> None:
+        self.image = image
+        self.header = header
+        self.name = name
+        self.width, self.height, self.mode = image.width, image.height, image.mode
+        self.pixels: Image.Image | None = None
+        self.remarks: tuple[str, ...] = ()
+        if header.kind == "TIFF" and header.pages > 1:
+            self.remarks = (f"Page {header.page + 1} of {header.pages}, the largest, is shown.",)
+
+    def need(self, pyramid: Pyramid) -> int:
+        """The memory that this will take in bytes, beside what the process holds already."""
+        return needs.streamed(pyramid, self.mode)
+
+    def check(self, pyramid: Pyramid, held: int, limit: MemoryLimit) -> None:
+        """Raise NeedsMoreMemory if this needs more than is left beside the `held` bytes."""
+        needs.check(self.name, f"{self.width:,} pixels wide", "save it smaller", held + self.need(pyramid), limit)
+
+    def load(self) -> None:
+        """Do what can't be done row by row. Raises UnsupportedImage, CorruptImage."""
+
+    def pour(self, tiler: Tiler) -> None:
+        """Bring all rows to the tiler. Raises CorruptImage, and Stopped."""
+        raise NotImplementedError
 
 
-def decode(path: Path, name: str, max_pixels: int) -> Decoded:
-    """All pixels of the image's largest page; `name` is what errors call it.
+class WholeSource(Source):
+    """An image whose pixels are all there before the first tile."""
+
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, because: Whole) -> None:
+        super().__init__(image, header, name)
+        self._because = because
+        if header.kind != "TIFF" and orientation(image) in _SIDEWAYS:  # Pillow has turned a TIFF's size itself
+            self.width, self.height = self.height, self.width
+
+    def need(self, pyramid: Pyramid) -> int:
+        """As of any source."""
+        return needs.decoded_whole(pyramid, self.header.mode, self._because)
+
+    def check(self, pyramid: Pyramid, held: int, limit: MemoryLimit) -> None:
+        """As of any source."""
+        needs.check(self.name, self._because.kind, self._because.advice, held + self.need(pyramid), limit)
+
+    def load(self) -> None:
+        """As of any source."""
+        with reading(self.name):
+            self.image.load()
+            pixels, remarks = to_srgb(_positive(upright(self.image), self.image), self.name)
+        self.pixels, self.mode, self.remarks = pixels, pixels.mode, (*self.remarks, *remarks)
+        self.width, self.height = pixels.size
+
+    def pour(self, tiler: Tiler) -> None:
+        """As of any source."""
+        if self.pixels is None:
+            raise ValueError("load comes first")
+        Picture(self.pixels).pour(tiler)
+
+
+class PulledSource(Source):
+    """A JPEG or PNG whose decoder pulls its input: between two reads we see how far it has come, and can let it wait."""
+
+    way = "row by row"
+
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, file: WatchedFile) -> None:
+        super().__init__(image, header, name)
+        self._file = file
+
+    def pour(self, tiler: Tiler) -> None:
+        """As of any source."""
+        canvas, arrived = tiler.canvas, 0
+
+        def look() -> None:
+            nonlocal arrived
+            rows = canvas.memory.written() // canvas.stride if canvas.memory else 0
+            if rows > arrived:
+                tiler.add(Rows(arrived, rows))
+                arrived = rows
+                tiler.wait_for_room(rows)
+
+        self._file.on_read = look
+        try:
+            with reading(self.name):
+                mapped.decode_into(self.image, canvas.pixels)
+        finally:
+            self._file.on_read = lambda: None
+        tiler.add(Rows(arrived, self.height))
+
+
+class BandedSource(Source):
+    """A TIFF whose strips or tiles are decoded apart from each other, on several cores."""
+
+    way = "band by band"
+
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, bands: tiff.Bands, descriptor: int) -> None:
+        super().__init__(image, header, name)
+        self._bands, self._descriptor = bands, descriptor
+
+    def need(self, pyramid: Pyramid) -> int:
+        """As of any source."""
+        raw = self._bands.step * self.width * mapped.BYTES_A_PIXEL[self.mode]
+        return needs.streamed(pyramid, self.mode, on_the_way=2 * (raw + 3 * self._bands.largest))
+
+    def pour(self, tiler: Tiler) -> None:
+        """As of any source."""
+        for rows in self._bands:
+            tiler.wait_for_room(rows.bottom)
+            tiler.decode(rows, partial(self._decode, tiler, rows))
+
+    def _decode(self, tiler: Tiler, rows: Rows) -> None:
+        with reading(self.name), self._bands.open(rows, self._descriptor) as band:
+            tiler.canvas.fill(rows, band)
+
+
+@contextmanager
+def open_source(path: Path, name: str, max_pixels: int) -> Iterator[Source]:
+    """The image's largest page, not yet decoded; `name` is what errors call it.
 
     Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge.
     """
-    with open_image(path, name, max_pixels) as (image, header):
-        image.load()
-        pixels, remarks = to_srgb(_positive(_upright(image), image), name)
-    if header.kind == "TIFF" and header.pages > 1:
-        remarks = (f"Page {header.page + 1} of {header.pages}, the largest, is shown.", *remarks)
-    return Decoded(pixels, header, remarks)
+    with open_image(path, name, max_pixels) as (image, header, file):
+        with reading(name):
+            source = _source(image, header, name, file)
+        yield source
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except BROKEN:
-        return image  # an EXIF block that can't be read turns nothing
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image.transpose(turn) if turn is not None else image
+def _source(image: ImageFile.ImageFile, header: Header, name: str, file: WatchedFile) -> Source:
+    because = whole_because(image, header, file)
+    if because:
+        return WholeSource(image, header, name, because)
+    if not isinstance(image, TiffImageFile):
+        return PulledSource(image, header, name, file)
+    bands = tiff.bands(image)
+    if bands is None:
+        return WholeSource(image, header, name, Whole("a TIFF in one piece", "save it with tiles"))
+    return BandedSource(image, header, name, bands, file.fileno())
 
 
-def _positive(upright: Image.Image, stored: Image.Image) -> Image.Image:
+def _positive(turned: Image.Image, stored: Image.Image) -> Image.Image:
     """Invert a 16-bit TIFF whose 0 is white: that Pillow leaves undone."""
     if isinstance(stored, TiffImageFile) and stored.mode == "I;16" and stored.tag_v2.get(_PHOTOMETRIC) == 0:
-        return upright.point(lambda value: value * -1 + 65535)
-    return upright
+        return turned.point(lambda value: value * -1 + 65535)
+    return turned

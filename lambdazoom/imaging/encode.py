@@ -7,30 +7,34 @@ anonymous file of its own (a memfd where there is one): two threads then need ha
 import os
 import tempfile
 import threading
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 from PIL import Image
 
 from lambdazoom.model.geometry import Box, Recipe
 
 THUMBNAIL_SIDE = 512
+_OPTIONS: dict[str, Callable[[Recipe], dict[str, Any]]] = {
+    "jpg": lambda recipe: {"format": "JPEG", "quality": recipe.quality, "subsampling": recipe.subsampling},
+    "png": lambda _: {"format": "PNG", "compress_level": 6},
+    "webp": lambda recipe: {"format": "WEBP", "quality": recipe.quality, "method": 4},
+}
 
 
 class TileEncoder:
     """Encodes tiles by one recipe, from any number of threads."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._options: dict[str, object] = {"format": "PNG", "compress_level": 6}
-        if recipe.format == "jpg":
-            self._options = {"format": "JPEG", "quality": recipe.quality, "subsampling": "4:2:0"}
+        self._options = _OPTIONS[recipe.format](recipe)
         self._scratch = threading.local()
         self._opened: list[BinaryIO] = []  # one for each thread
 
     def encode(self, image: Image.Image, box: Box) -> bytes:
-        """The box as one file, in the recipe's format; `image` is RGB and not written to meanwhile."""
+        """The box as one file, in the recipe's format; `image` is RGB or L, and these pixels are not written to meanwhile."""
         scratch = self._scratch_file()
         scratch.seek(0)
-        image.crop(box).save(scratch, **self._options)  # type: ignore[arg-type]
+        image.crop(box).save(scratch, **self._options)
         # the encoder writes through the descriptor, past the file object's own idea of where it stands
         length = os.lseek(scratch.fileno(), 0, os.SEEK_CUR)
         return os.pread(scratch.fileno(), length, 0)
@@ -49,7 +53,7 @@ class TileEncoder:
 
 
 def thumbnail(image: Image.Image) -> bytes:
-    """A JPEG of the image, RGB, whose longer side is THUMBNAIL_SIDE pixels at most."""
+    """A JPEG of the image, RGB or L, whose longer side is THUMBNAIL_SIDE pixels at most."""
     small = image.copy()
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     with _anonymous_file() as scratch:

@@ -3,15 +3,17 @@
 Signatures: the magic numbers of each format's specification, as Pillow's own readers check them too.
 """
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, StorageError, UnsupportedImage
 
@@ -26,14 +28,17 @@ _IMAGE_SUFFIXES = (
 # what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError, RuntimeError is AVIF's
 BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
 
+FORMATS = "requirements-formats.txt"  # the packages that open further formats
+
 _HEAD_BYTES = 4096
 _MAX_PAGES = 1000  # of a TIFF, looked at to find the largest
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEIC = tuple((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
+_HEIF = tuple((4, b"ftyp" + brand, "HEIF") for brand in (b"mif1", b"msf1"))  # of any codec: AVIF may begin like this too
 _OTHER_IMAGES = (
-    (4, b"ftypheic", "HEIC"),
-    (4, b"ftypheix", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
+    *_HEIC,
+    *_HEIF,
     (4, b"ftypcrx ", "Canon raw"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
@@ -62,7 +67,8 @@ _OTHER_CONTENTS = (
 class Header:
     """What an image says of itself before its pixels are read.
 
-    `width` and `height` are in pixels as stored, before any turning; `kind` is Pillow's name of the format; `page` counts from 0.
+    `width` and `height` are in pixels as stored, before any turning (HEIF turns by itself); `kind` is Pillow's name of the format;
+    `page` counts from 0.
     """
 
     kind: str
@@ -73,25 +79,40 @@ class Header:
     pages: int = 1
 
 
-@contextmanager
-def open_image(path: Path, name: str, max_pixels: int) -> Iterator[tuple[Image.Image, Header]]:
-    """The image, its pixels not yet read, turned to its largest page, within the limits.
+class WatchedFile(io.BufferedReader):
+    """A file that tells of each `read`: what decoders that pull their input do between two of them."""
 
-    `name` is what errors call it. Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge.
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self.on_read: Callable[[], None] = lambda: None
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any file."""
+        self.on_read()
+        return super().read(size)
+
+
+@contextmanager
+def open_image(path: Path, name: str, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, Header, WatchedFile]]:
+    """The image, its pixels not yet read, turned to its largest page, within the limits; and the file that they will come from.
+
+    `name` is what errors call it. Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge; what goes wrong with the
+    pixels is translated by `reading`, where they are read.
     """
     with reading(name):
-        opened = path.open("rb")
-    with opened, reading(name):
-        try:
-            # TGA has no signature, nearly anything passes for it: so it is tried by name alone
-            image = _open(opened, (*OPENED, "TGA") if name.lower().endswith(".tga") else OPENED)
-        except UnidentifiedImageError as error:
-            raise _refusal(path, name) from error
-        with image:
+        opened = WatchedFile(path)
+    with opened:
+        with reading(name):
+            try:
+                # TGA has no signature, nearly anything passes for it: so it is tried by name alone
+                image = _open(opened, (*OPENED, "TGA") if name.lower().endswith(".tga") else OPENED)
+            except UnidentifiedImageError as error:
+                raise _refusal(path, name) from error
             page, pages = _turn_to_largest_page(image)
+        with image:
             header = Header(image.format or "", image.width, image.height, image.mode, page, pages)
             _check_size(header, name, max_pixels)
-            yield image, header
+            yield image, header, opened
 
 
 @contextmanager
@@ -146,21 +167,39 @@ def describe(path: Path) -> str:
     return "plain text" if _is_text(head) else "of no kind that we know"
 
 
-def _open(opened: BinaryIO, kinds: tuple[str, ...]) -> Image.Image:
+def _open(opened: BinaryIO, kinds: tuple[str, ...]) -> ImageFile.ImageFile:
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands in for Pillow's, which real images exceed daily
-    return Image.open(opened, formats=kinds)
+    is_heif = _match(opened.read(_HEAD_BYTES), (*_HEIC, *_HEIF))
+    opened.seek(0)
+    return Image.open(opened, formats=(*kinds, "HEIF") if is_heif and _knows_heif() else kinds)
+
+
+@cache
+def _knows_heif() -> bool:
+    """Whether requirements-formats.txt is installed; Pillow then opens HEIC and HEIF.
+
+    libheif turns the pixels and takes the EXIF orientation away; what else a file may hold for other uses is left alone.
+    """
+    try:
+        import pillow_heif  # when the first such file comes
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    return True
 
 
 def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptImage:
     head = _head(path)
     other = "SVG" if _is_svg(head) else _match(head, _OTHER_IMAGES)
-    if other:
+    if other in ("HEIC", "HEIF") and not _knows_heif():
+        return UnsupportedImage(f"{name} is an image of the kind {other}: `pip install -r {FORMATS}` opens it. Or save it as JPEG.")
+    if other and other != "HEIC":
         return UnsupportedImage(f"{name} is an image of the kind {other}, which is not opened here. Save it as JPEG, PNG or TIFF.")
     if not head:
         return NotAnImage(f"{name} is empty. Upload it again, or delete it in the source.")
     if head.startswith(_TIFF) and _has_unknown_samples(path):
         return UnsupportedImage(f"{name} is a TIFF with samples of a kind that is not opened here. Save it with 8 or 16 bits a sample.")
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *_TIFF, b"GIF8", b"BM")):
+    if other or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *_TIFF, b"GIF8", b"BM")):
         return CorruptImage(f"{name} is damaged: its header can't be read. Upload it again.")
     return NotAnImage(f"{name} is not an image: its content is {describe(path)}. Replace or delete it in the source.")
 
@@ -177,7 +216,7 @@ def _has_unknown_samples(path: Path) -> bool:
 
 
 def _turn_to_largest_page(image: Image.Image) -> tuple[int, int]:
-    """The largest page of a TIFF and the number of pages that could be read; other kinds stay at their first frame."""
+    """The largest page of a TIFF and the number of pages that could be read; others stay at their first frame, HEIF at its primary one."""
     if image.format != "TIFF":
         return 0, 1
     areas = [image.width * image.height]

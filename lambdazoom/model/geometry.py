@@ -11,9 +11,10 @@ from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
 NAMESPACE = "http://schemas.microsoft.com/deepzoom/2008"
-ENGINE = 1  # raised when the same recipe starts to give other tiles
+ENGINE = 2  # raised when the same recipe starts to give other tiles
 
-CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png"}
+CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+SUBSAMPLINGS = ("4:2:0", "4:4:4")
 
 
 class Box(NamedTuple):
@@ -35,18 +36,22 @@ class Recipe:
     """How a pyramid is cut and encoded: everything that its tiles depend on beside the pixels.
 
     `tile_size` is the side of a tile without overlap, `overlap` the pixels shared across each inner edge, `format` a key of
-    CONTENT_TYPES and at the same time the tiles' file name extension, `quality` the JPEG quality, 1 to 100.
+    CONTENT_TYPES and at the same time the tiles' file name extension, `quality` that of JPEG or WebP, 1 to 100, and
+    `subsampling`, one of SUBSAMPLINGS, tells whether JPEG tiles keep the colour of each pixel or of each four.
     """
 
     tile_size: int = 254
     overlap: int = 1
     format: str = "jpg"
     quality: int = 80
+    subsampling: str = "4:2:0"
 
     @property
     def fingerprint(self) -> str:
-        """A short text that differs whenever the tiles would; PNG tiles don't depend on the quality."""
-        quality = f" q{self.quality}" if self.format == "jpg" else ""
+        """A short text that differs whenever the tiles would: what a format doesn't depend on is not in it."""
+        quality = "" if self.format == "png" else f" q{self.quality}"
+        if self.format == "jpg" and self.subsampling != "4:2:0":
+            quality += f" {self.subsampling}"
         return f"{self.tile_size}+{self.overlap} {self.format}{quality} e{ENGINE}"
 
     @property
@@ -108,6 +113,11 @@ class Pyramid:
         # rounding up once by 2**n is the same as rounding up n times by 2
         width, height = (-(-side // 2**halvings) for side in (self.width, self.height))
         return Level(index, width, height, self.recipe.tile_size, self.recipe.overlap)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.width, self.height
 
     @property
     def tile_count(self) -> int:

@@ -1,24 +1,31 @@
 """A plain pyramid in a local folder, as dzsave writes it: no stores, no settings, no records."""
 
-import resource
 import shutil
-import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lambdazoom.imaging.decode import decode
+from lambdazoom.imaging.decode import open_source
+from lambdazoom.imaging.memory import peak_memory, resident_memory
+from lambdazoom.imaging.needs import MemoryLimit
 from lambdazoom.imaging.tiler import Tile, tile
 from lambdazoom.model.errors import StorageError
 from lambdazoom.model.geometry import Pyramid, Recipe
 from lambdazoom.model.keys import display_name
 
+_UNFINISHED_BYTES = 100  # of the image's name, in that of the unfinished folder
+
 
 @dataclass(frozen=True)
 class Report:
-    """What was made: sizes in pixels, `bytes` of all tiles, `peak_memory` of this process in bytes."""
+    """What was made: sizes in pixels, `bytes` of all tiles, `way` how the pixels were read.
+
+    `predicted_memory` and `peak_memory` of this process in bytes: the first told from the image's header, the second measured.
+    """
 
     width: int
     height: int
@@ -26,49 +33,69 @@ class Report:
     tiles: int
     bytes: int
     seconds: float
+    way: str
+    predicted_memory: int
     peak_memory: int
 
 
-def export(source: Path, folder: Path, recipe: Recipe, max_pixels: int, progress: Callable[[int, int], None]) -> Report:
+def export(
+    image: Path, folder: Path, recipe: Recipe, max_pixels: int, progress: Callable[[int, int], None], memory_limit: int = 0
+) -> Report:
     """Write `folder/NAME.dzi` and `folder/NAME_files/` for an image NAME.jpg; the descriptor goes last.
 
-    `progress` hears the tiles done, and of how many, from several threads. What is there already is never written over.
-    Raises ImageError, StorageError.
+    `progress` hears the tiles done, and of how many, one call at a time. `memory_limit` is in bytes; 0 is none. What is there
+    already is never written over. Raises ImageError, StorageError.
     """
     started = time.perf_counter()
-    descriptor, tiles = folder / f"{source.stem}.dzi", folder / f"{source.stem}_files"
+    descriptor, tiles = folder / f"{image.stem}.dzi", folder / f"{image.stem}_files"
     for path in (descriptor, tiles):
         if path.exists():
             raise StorageError(f"{display_name(str(path))} exists already. Remove it, or choose another folder.")
-    decoded = decode(source, display_name(source.name), max_pixels)
-    pyramid = Pyramid(decoded.pixels.width, decoded.pixels.height, recipe)
-    done, total = 0, pyramid.tile_count
+    with open_source(image, display_name(image.name), max_pixels) as source:
+        pyramid, held = Pyramid(source.width, source.height, recipe), resident_memory()
+        source.check(pyramid, held, MemoryLimit(memory_limit))
+        predicted = held + source.need(pyramid)
+        source.load()
+        pyramid = Pyramid(source.width, source.height, recipe)
+        with _unfinished(folder, image.stem, pyramid) as unfinished:
+            tiling = tile(source, pyramid, _writer(unfinished, pyramid, progress))
+            unfinished.rename(tiles)
+            descriptor.write_text(pyramid.descriptor(), encoding="utf-8")
+        way = source.way
+    seconds = time.perf_counter() - started
+    levels = len(pyramid.levels)
+    return Report(*pyramid.size, levels, tiling.tile_count, tiling.tile_bytes, seconds, way, predicted, peak_memory())
+
+
+@contextmanager
+def _unfinished(folder: Path, stem: str, pyramid: Pyramid) -> Iterator[Path]:
+    """A folder beside the finished one, with one for each level in it; it goes, unless it was renamed."""
+    start = stem.encode(errors="surrogateescape")[:_UNFINISHED_BYTES].decode(errors="ignore")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{source.stem[:100]}_files-", dir=folder))
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{start}_files-", dir=folder))
         try:
             unfinished.chmod(0o755)
             for level in pyramid.levels:
                 (unfinished / str(level.index)).mkdir()
-
-            def write(each: Tile) -> None:
-                nonlocal done
-                (unfinished / str(each.level) / f"{each.column}_{each.row}.{recipe.format}").write_bytes(each.data)
-                done += 1
-                progress(done, total)
-
-            tiling = tile(decoded.pixels, pyramid, write)
-            unfinished.rename(tiles)
-            descriptor.write_text(pyramid.descriptor(), encoding="utf-8")
+            yield unfinished
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"{display_name(str(error.filename or folder))}: {error.strerror or error}.") from error
-    seconds = time.perf_counter() - started
-    return Report(pyramid.width, pyramid.height, len(pyramid.levels), tiling.tile_count, tiling.tile_bytes, seconds, peak_memory())
 
 
-def peak_memory() -> int:
-    """The most memory that this process has held at once, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def _writer(folder: Path, pyramid: Pyramid, progress: Callable[[int, int], None]) -> Callable[[Tile], None]:
+    """The sink that writes each tile to a file of its own."""
+    done, total, counting = 0, pyramid.tile_count, threading.Lock()
+
+    def write(each: Tile) -> None:
+        nonlocal done
+        # as text: a Path for each of a million tiles takes longer than opening it
+        with open(f"{folder}/{each.level}/{each.column}_{each.row}.{pyramid.recipe.format}", "wb") as file:  # noqa: PTH123
+            file.write(each.data)
+        with counting:
+            done += 1
+            progress(done, total)
+
+    return write
