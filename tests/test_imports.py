@@ -14,6 +14,8 @@ FLOORS = {"model": 0, "imaging": 1, "metadata": 1, "storage": 1, "publishing": 2
 
 HOMES = {
     "PIL": {"imaging"},
+    "pillow_heif": {"imaging"},
+    "isal": {"imaging"},
     "exiftool": {"metadata"},
     "boto3": {"storage", "operations"},
     "botocore": {"storage", "operations"},

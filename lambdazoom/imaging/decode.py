@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from lambdazoom.imaging import mapped, needs, tiff
 from lambdazoom.imaging.canvas import Rows
 from lambdazoom.imaging.colour import to_srgb
 from lambdazoom.imaging.formats import Header, WatchedFile, open_image, reading
+from lambdazoom.imaging.inflate import PIECE_BYTES, InflatedPng
 from lambdazoom.imaging.needs import MemoryLimit, Whole
 from lambdazoom.imaging.tiler import Picture, Tiler
 from lambdazoom.imaging.upright import orientation, upright
@@ -93,7 +96,7 @@ class WholeSource(Source):
 
 
 class PulledSource(Source):
-    """A JPEG or PNG whose decoder pulls its input: between two reads we see how far it has come, and can let it wait."""
+    """A JPEG, whose decoder pulls its input: between two reads we see how far it has come, and can let it wait."""
 
     way = "row by row"
 
@@ -103,6 +106,9 @@ class PulledSource(Source):
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
+        self._pull(self.image, self._file, tiler)
+
+    def _pull(self, image: ImageFile.ImageFile, file: WatchedFile | InflatedPng, tiler: Tiler) -> None:
         canvas, arrived = tiler.canvas, 0
 
         def look() -> None:
@@ -113,13 +119,23 @@ class PulledSource(Source):
                 arrived = rows
                 tiler.wait_for_room(rows)
 
-        self._file.on_read = look
+        file.on_read = look
         try:
             with reading(self.name):
-                mapped.decode_into(self.image, canvas.pixels)
+                mapped.decode_into(image, canvas.pixels)
         finally:
-            self._file.on_read = lambda: None
+            file.on_read = lambda: None
         tiler.add(Rows(arrived, self.height))
+
+
+class PngSource(PulledSource):
+    """A PNG: the same, with its image data decompressed beside it."""
+
+    def pour(self, tiler: Tiler) -> None:
+        """As of any source."""
+        with InflatedPng(self._file.fileno()) as inflated, PngImageFile(cast(BinaryIO, inflated)) as image:
+            image.decodermaxblock = 2 * PIECE_BYTES  # a chunk at once
+            self._pull(image, inflated, tiler)
 
 
 class BandedSource(Source):
@@ -164,7 +180,8 @@ def _source(image: ImageFile.ImageFile, header: Header, name: str, file: Watched
     if because:
         return WholeSource(image, header, name, because)
     if not isinstance(image, TiffImageFile):
-        return PulledSource(image, header, name, file)
+        kind = PngSource if header.kind == "PNG" else PulledSource
+        return kind(image, header, name, file)
     bands = tiff.bands(image)
     if bands is None:
         return WholeSource(image, header, name, Whole("a TIFF in one piece", "save it with tiles"))

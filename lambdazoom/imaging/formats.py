@@ -20,7 +20,7 @@ from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, N
 # Pillow's readers that we trust with strangers' files: not EPS (it runs Ghostscript), nor the many that nobody asks for
 OPENED = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "ICO", "PSD")
 
-_IMAGE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .tif .tiff .btf .tf8 .webp .gif .bmp .dib .ppm .pgm .pbm .pnm .pfm .jp2 .j2k .jpx .jpf "
     ".avif .tga .ico .psd .heic .heif .jxl .svg .svs .ndpi .dng .cr2 .cr3 .nef .arw .orf .raf .rw2 .exr .hdr .eps"
 ).split()
@@ -139,7 +139,7 @@ def _complaint(name: str, error: Exception) -> str:
 
 def is_image_name(name: str) -> bool:
     """Whether the name promises an image."""
-    return PurePosixPath(name).suffix.lower() in _IMAGE_SUFFIXES
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def looks_like_an_image(path: Path) -> bool:

@@ -53,6 +53,10 @@ class Bands:
         """The most bytes that a band has in the file."""
         return max(sum(self.counts[span]) for span in map(self._span, self))
 
+    @property
+    def _is_tiled(self) -> bool:
+        return _TILE_WIDTH in self.tags
+
     def __iter__(self) -> Iterator[Rows]:
         for top in range(0, self.height, self.step):
             yield Rows(top, min(self.height, top + self.step))
@@ -61,8 +65,8 @@ class Bands:
         """One of the bands as a TIFF in memory, read from the file of this descriptor; OSError if the file ends before it does."""
         span = self._span(rows)
         pieces = [_read(descriptor, offset, count) for offset, count in zip(self.offsets[span], self.counts[span], strict=True)]
-        # written twice: where the pieces lie depends on how long the directory is
-        start = len(self._directory(rows, [0] * len(pieces), pieces))
+        # written twice: where the pieces lie depends on how long the directory is; Pillow adds that to offsets of strips itself
+        start = len(self._directory(rows, [0] * len(pieces), pieces)) if self._is_tiled else 0
         offsets = list(accumulate(map(len, pieces[:-1]), initial=start))
         return TiffImageFile(io.BytesIO(b"".join([self._directory(rows, offsets, pieces), *pieces])))
 
@@ -75,14 +79,13 @@ class Bands:
             if tag in self.tags:
                 directory.tagtype[tag] = self.tags.tagtype[tag]
                 directory[tag] = self.tags[tag]
-        is_tiled = _TILE_WIDTH in self.tags
         numbers: dict[int, Any] = {_WIDTH: self.width, _LENGTH: rows.bottom - rows.top}
-        if is_tiled:
+        if self._is_tiled:
             numbers |= {_TILE_WIDTH: self.tags[_TILE_WIDTH], _TILE_LENGTH: self.rows}
         else:
             numbers |= {_STRIP_ROWS: self.rows}
-        numbers[_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS] = tuple(offsets)
-        numbers[_TILE_COUNTS if is_tiled else _STRIP_COUNTS] = tuple(map(len, pieces))
+        numbers[_TILE_OFFSETS if self._is_tiled else _STRIP_OFFSETS] = tuple(offsets)
+        numbers[_TILE_COUNTS if self._is_tiled else _STRIP_COUNTS] = tuple(map(len, pieces))
         for tag, value in numbers.items():
             directory.tagtype[tag] = _LONG
             directory[tag] = value
@@ -107,14 +110,15 @@ def bands(image: TiffImageFile) -> Bands | None:
         return None  # parts are missing, or sizes: what is left of such a file is for Pillow to say
     found = Bands(image.width, image.height, rows, across, tuple(offsets), tuple(counts), tags)
     if compression == _NONE and across == 1 and rows > BAND_ROWS:
-        found = _cut_finer(found, len(image.getbands()))
+        found = _cut_finer(found)
     return found if found.rows < image.height else None
 
 
-def _cut_finer(found: Bands, samples: int) -> Bands:
+def _cut_finer(found: Bands) -> Bands:
     """A single uncompressed strip, as many programs write it, cut at any rows."""
-    row = found.width * samples
-    if len(found.offsets) > 1 or found.counts[0] < row * found.height:
+    bits = found.tags.get(_BITS, (1,))  # of each sample, also of those that Pillow passes over
+    row = -(-found.width * sum(bits) // 8)
+    if len(found.offsets) > 1 or len(bits) != found.tags.get(_SAMPLES, 1) or found.counts[0] < row * found.height:
         return found
     tops = range(0, found.height, BAND_ROWS)
     offsets = tuple(found.offsets[0] + top * row for top in tops)
@@ -123,7 +127,7 @@ def _cut_finer(found: Bands, samples: int) -> Bands:
 
 
 def _read(descriptor: int, offset: int, count: int) -> bytes:
-    if offset + count > os.fstat(descriptor).st_size:
+    if not 0 <= offset <= os.fstat(descriptor).st_size - count:
         raise OSError("image file is truncated")
     data = os.pread(descriptor, count, offset)
     if len(data) != count:

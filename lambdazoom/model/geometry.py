@@ -7,8 +7,8 @@ each level is half of the next, rounded up, and the last is the image itself.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from typing import NamedTuple
-from xml.sax.saxutils import quoteattr
 
 NAMESPACE = "http://schemas.microsoft.com/deepzoom/2008"
 ENGINE = 2  # raised when the same recipe starts to give other tiles
@@ -141,6 +141,6 @@ class Pyramid:
         """The text of the `.dzi` file; `attributes` are further ones of its root element, names as they shall stand."""
         recipe = self.recipe
         standard = {"xmlns": NAMESPACE, "Format": recipe.format, "Overlap": str(recipe.overlap), "TileSize": str(recipe.tile_size)}
-        written = " ".join(f"{name}={quoteattr(value)}" for name, value in {**standard, **(attributes or {})}.items())
+        written = " ".join(f'{name}="{escape(value)}"' for name, value in {**standard, **(attributes or {})}.items())
         size = f'<Size Width="{self.width}" Height="{self.height}"/>'
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<Image {written}>\n  {size}\n</Image>\n'

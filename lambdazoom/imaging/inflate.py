@@ -1,0 +1,141 @@
+"""A PNG's image data decompressed on a thread of its own, for Pillow to read as if it had been stored plainly.
+
+Half of the work of decoding a PNG is decompression, the other half turns differences into pixels; Pillow does both on one
+core. So we decompress, and hand it a PNG whose image data is not compressed (RFC 1950; RFC 1951, 3.2.4).
+"""
+
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+
+try:
+    from isal import isal_zlib as inflating  # more than twice as fast, where there is a wheel of it
+except ImportError:
+    import zlib as inflating  # type: ignore[no-redef]
+
+_ERRORS: tuple[type[Exception], ...] = (OSError, zlib.error, getattr(inflating, "IsalError", zlib.error), struct.error)
+_HEADER_BYTES = 33  # the signature, and IHDR, which comes first (W3C PNG, 5.2, 5.6)
+_READ_BYTES, PIECE_BYTES = 64 << 10, 256 << 10  # of compressed and of decompressed data at once
+_PIECES = 4  # decompressed, and not yet read
+_STORED_BYTES = 65535  # the most that a stored block can hold
+_ZLIB_HEADER, _LAST_BLOCK = b"\x78\x01", b"\x01\x00\x00\xff\xff"
+_END = struct.pack(">L4sL", 0, b"IEND", 0xAE426082)
+
+
+class InflatedPng(io.RawIOBase):
+    """A PNG file, read from front to back: its header, its image data in stored blocks, and its end; nothing else.
+
+    It tells of each read by `on_read`. `read` raises zlib.error for damaged data; a file that ends too early gives one that
+    does too. Used as a context manager, it leaves no thread behind. `descriptor` stays open, and where it stands.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self.on_read: Callable[[], None] = lambda: None
+        self._descriptor = descriptor
+        self._start, self._part, self._at = 0, os.pread(descriptor, _HEADER_BYTES, 0), 0
+        self._parts: Queue[bytes | Exception] = Queue(_PIECES)
+        self._closing = Event()
+        self._thread = Thread(target=self._inflate, name="inflate", daemon=True)
+        self._thread.start()
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file; never more than what is left of one chunk."""
+        self.on_read()
+        if self._at == len(self._part) and self._part != _END:
+            part = self._parts.get()
+            if isinstance(part, OSError):
+                raise part
+            if isinstance(part, Exception):
+                raise zlib.error(str(part)) from part
+            self._start, self._part, self._at = self._start + len(self._part), part, 0
+        end = len(self._part) if size < 0 else self._at + size
+        data = self._part[self._at : end]
+        self._at += len(data)
+        return data
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._start + self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file, but only inside the chunk that is being read."""
+        if whence != os.SEEK_SET or not 0 <= offset - self._start <= len(self._part):
+            raise io.UnsupportedOperation("only inside a chunk")
+        self._at = offset - self._start
+        return offset
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing.set()
+        while self._thread.is_alive():
+            with suppress(Empty):
+                self._parts.get_nowait()
+            self._thread.join(0.01)
+        super().close()
+
+    def _inflate(self) -> None:
+        try:
+            for part in self._chunks():
+                while not self._closing.is_set():
+                    with suppress(Full):
+                        self._parts.put(part, timeout=0.1)
+                        break
+                if self._closing.is_set():
+                    return
+        except _ERRORS as error:
+            with suppress(Full):
+                self._parts.put(error, timeout=60)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """The IDAT chunks, uncompressed, and the end."""
+        check, start = 1, _ZLIB_HEADER
+        inflater = inflating.decompressobj()
+        for data in self._compressed():
+            while data and not inflater.eof:
+                piece = inflater.decompress(data, PIECE_BYTES)
+                data = inflater.unconsumed_tail
+                check = zlib.adler32(piece, check)
+                yield _chunk(start, *_stored(piece))
+                start = b""
+            if inflater.eof:
+                yield _chunk(_LAST_BLOCK, struct.pack(">L", check))
+                break
+        yield _END
+
+    def _compressed(self) -> Iterator[bytes]:
+        """What the IDAT chunks hold, in larger pieces."""
+        position, gathered, size = _HEADER_BYTES, [], 0
+        head = os.pread(self._descriptor, 8, position)
+        while len(head) == 8:
+            length, kind = struct.unpack(">L4s", head)
+            position += 8
+            if kind == b"IDAT":
+                for start in range(0, length, _READ_BYTES):
+                    gathered.append(os.pread(self._descriptor, min(_READ_BYTES, length - start), position + start))
+                    size += len(gathered[-1])
+                    if size >= _READ_BYTES:
+                        yield b"".join(gathered)
+                        gathered, size = [], 0
+            elif gathered:
+                break
+            position += length + 4
+            head = os.pread(self._descriptor, 8, position)
+        yield b"".join(gathered)
+
+
+def _stored(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), _STORED_BYTES):
+        size = min(_STORED_BYTES, len(data) - start)
+        yield struct.pack("<BHH", 0, size, size ^ 0xFFFF)
+        yield data[start : start + size]
+
+
+def _chunk(*parts: bytes) -> bytes:
+    # Pillow does not look at the checksum of image data; that of what was compressed, zlib has checked
+    return b"".join((struct.pack(">L4s", sum(map(len, parts)), b"IDAT"), *parts, bytes(4)))
