@@ -2,7 +2,9 @@
 #
 #   make demo [PORT=8001]   set everything up, draw three samples, serve and process the folders under data/
 #   make test               all tests, browser tests included     make test-long   what takes minutes
-#   make check              ruff, mypy strict                     make bench       us against our peers
+#   make check              ruff, mypy strict                     make bench-quick us against libvips, two minutes
+#   make bench              us against all our peers, half an hour: docs/performance.md
+#   make conformance        what becomes of each kind of file, as docs/formats.md says it
 #   make requirements       pin requirements*.in anew             make clean       remove what these commands made, but for data/
 
 PORT ?= 8000
@@ -11,7 +13,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test test-long test-deploy check bench requirements clean assets exiftool exiftool-dev chromium
+.PHONY: demo test test-long test-deploy check bench bench-quick conformance requirements clean assets exiftool exiftool-dev chromium
 
 demo: .venv/.done assets exiftool
 	@.venv/bin/python samples/draw.py data/source
@@ -32,9 +34,13 @@ check: .venv-dev/.done
 	.venv-dev/bin/ruff format --check
 	.venv-dev/bin/mypy
 
-bench: .venv-dev/.done
-	.venv-dev/bin/python -m benchmarks.dzsave
-	.venv-dev/bin/python -m benchmarks.uploads
+# half an hour, and docs/performance.md is written anew; interrupted, it goes on where it was
+bench: .venv-dev/.done exiftool-dev
+	@.venv-dev/bin/python -m benchmarks.full
+
+# the table against libvips, in two minutes once the images are drawn
+bench-quick: .venv-dev/.done
+	@.venv-dev/bin/python -m benchmarks.quick
 
 # what is deployed: requirements.txt and nothing else, for Zappa zips it
 .venv/.done: requirements.txt
@@ -65,6 +71,10 @@ exiftool-dev: .venv-dev/.done node_modules/.done
 
 chromium:
 	@tests/chromium.sh
+
+# docs/formats.md; a test compares it with what stands there
+conformance: .venv-dev/.done
+	@.venv-dev/bin/python -m tests.conformance.table
 
 # versions are chosen in the .in files; uv finds all that they need, for every Python and system at once
 requirements: .venv-dev/.done

@@ -2,13 +2,18 @@
 
 Texture in octaves, as in nature, on slow gradients; hard edges, text, and the noise of a sensor.
 
-    python -m benchmarks.drawing photo-like.jpg 12000 8400
+    python -m benchmarks.drawing photo-like-12000x8400.jpg photo-like-12000x8400.png
 """
 
+import re
 import sys
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyvips
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -16,7 +21,17 @@ _CANVAS = (4000, 2800)  # 100 megapixels are nine of these, of four kinds, turne
 _OCTAVES = ((2, 3.5), (4, 4.5), (16, 5.0), (64, 9.0), (256, 16.0), (1024, 28.0))  # pixels to a grain, and how strong it is
 _LUMINANCE_NOISE, _CHANNEL_NOISE = 2.4, 1.6
 _PIXELS_A_MARK = 280_000
-_TURNS = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180)
+_TURNS: tuple[Callable[[pyvips.Image], pyvips.Image], ...] = (
+    lambda image: image,
+    lambda image: image.fliphor(),
+    lambda image: image.flipver(),
+    lambda image: image.rot180(),
+)
+_SAVING: dict[str, dict[str, Any]] = {
+    ".jpg": {"Q": 90, "subsample_mode": "on"},
+    ".png": {"compression": 6, "filter": "all"},
+    ".tif": {"compression": "lzw", "tile": True, "tile_width": 256, "tile_height": 256},
+}
 
 Pixels = NDArray[np.float32]
 
@@ -32,26 +47,40 @@ def photo_like(width: int, height: int, seed: int) -> Image.Image:
     return Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
 
 
-def photo_like_mosaic(width: int, height: int, seed: int) -> Image.Image:
-    """The same for huge sizes: a few pictures, each turned in several ways."""
-    pictures = [photo_like(*_CANVAS, seed + index) for index in range(4)]
-    mosaic = Image.new("RGB", (width, height))
-    places = [(left, top) for top in range(0, height, _CANVAS[1]) for left in range(0, width, _CANVAS[0])]
-    for index, place in enumerate(places):
-        picture = pictures[index % len(pictures)]
-        turns = index // len(pictures) % (len(_TURNS) + 1)
-        mosaic.paste(picture.transpose(_TURNS[turns - 1]) if turns else picture, place)
-    return mosaic
+def mosaic(canvases: Sequence[Image.Image], width: int, height: int) -> pyvips.Image:
+    """The same for any size, in bounded memory: a few pictures of one size, each turned in several ways, side by side."""
+    turned = [turn(_shared(canvas)) for turn in _TURNS for canvas in canvases]
+    columns, rows = -(-width // canvases[0].width), -(-height // canvases[0].height)
+    places = [turned[index % len(turned)] for index in range(columns * rows)]
+    return pyvips.Image.arrayjoin(places, across=columns).crop(0, 0, width, height)
 
 
-def draw_once(path: Path, width: int, height: int, seed: int = 1) -> Path:
-    """A JPEG of quality 90 at this path, drawn if it isn't there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}")
-        photo_like_mosaic(width, height, seed).save(unfinished, "JPEG", quality=90, subsampling="4:2:0")
-        unfinished.rename(path)
-    return path
+def draw(path: Path, canvases: Callable[[], Sequence[Image.Image]]) -> None:
+    """The image that the path's name tells, as in photo-like-12000x8400.jpg, if it isn't there; PNG and TIFF hold the JPEG's pixels."""
+    if path.exists():
+        return
+    named = re.search(r"-(\d+)x(\d+)\.\w+\Z", path.name)
+    if named is None:
+        raise SystemExit(f"{path} does not tell a size, as photo-like-12000x8400.jpg does.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}")
+    if path.suffix == ".jpg":
+        image = mosaic(canvases(), int(named[1]), int(named[2]))
+    else:
+        draw(path.with_suffix(".jpg"), canvases)
+        image = pyvips.Image.new_from_file(str(path.with_suffix(".jpg")), access="sequential")
+    image.write_to_file(str(unfinished), keep="none", **_SAVING[path.suffix])
+    unfinished.rename(path)
+
+
+@cache
+def large_canvases() -> tuple[Image.Image, ...]:
+    """What mosaics of many megapixels are made of."""
+    return tuple(photo_like(*_CANVAS, seed) for seed in range(1, 5))
+
+
+def _shared(canvas: Image.Image) -> pyvips.Image:
+    return pyvips.Image.new_from_memory(canvas.tobytes(), *canvas.size, 3, "uchar").copy(interpretation="srgb")
 
 
 def _gradients(width: int, height: int, random: np.random.Generator) -> Image.Image:
@@ -84,4 +113,5 @@ def _draw_edges(picture: Image.Image, random: np.random.Generator) -> None:
 
 
 if __name__ == "__main__":
-    draw_once(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    for wanted in sys.argv[1:]:
+        draw(Path(wanted), large_canvases)
