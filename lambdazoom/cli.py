@@ -6,23 +6,27 @@ Exit codes: 0 done, 1 failed, 2 misuse. What a command needs is imported when it
 import dataclasses
 import json
 import os
+import re
 import secrets
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lambdazoom import __version__
+from lambdazoom.maintenance import sweep
 from lambdazoom.model import passwords
 from lambdazoom.model.errors import LambdaZoomError
-from lambdazoom.model.geometry import CONTENT_TYPES, Recipe
+from lambdazoom.model.geometry import CONTENT_TYPES, SUBSAMPLINGS, Recipe
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import State
 from lambdazoom.model.settings import MAX_PIXELS, SETTINGS, Settings
 from lambdazoom.operations.commands import doctor, init
+from lambdazoom.upkeep import backfill, reconcile
 
 if TYPE_CHECKING:
     from lambdazoom.publishing.workspace import Workspace
@@ -41,23 +45,43 @@ def commands() -> None:
 @click.argument("outdir", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--tile-size", type=click.IntRange(1, 8192), default=_DEFAULTS.tile_size, show_default=True, help="Side of a tile in pixels.")
 @click.option("--overlap", type=click.IntRange(0, 64), default=_DEFAULTS.overlap, show_default=True, help="Pixels shared with neighbours.")
-@click.option("--format", "tile_format", type=click.Choice(tuple(CONTENT_TYPES)), default=_DEFAULTS.format, show_default=True)
-@click.option("--quality", type=click.IntRange(1, 100), default=_DEFAULTS.quality, show_default=True, help="Of JPEG tiles.")
+@click.option("--format", type=click.Choice(tuple(CONTENT_TYPES)), default=_DEFAULTS.format, show_default=True)
+@click.option("--quality", type=click.IntRange(1, 100), default=_DEFAULTS.quality, show_default=True, help="Of JPEG and WebP tiles.")
+@click.option("--subsampling", type=click.Choice(SUBSAMPLINGS), default=_DEFAULTS.subsampling, show_default=True, help="Of JPEG tiles.")
+@click.option("--background", default=_DEFAULTS.background, show_default=True, help="Shows through transparent parts: #rrggbb.")
+@click.option("--page", type=click.IntRange(1), help="Of a TIFF of several pages; else the largest.")
+@click.option(
+    "--truncated", type=click.Choice(("refuse", "accept")), default="refuse", show_default=True, help="A file that ends too early."
+)
+@click.option("--memory-limit", type=click.IntRange(0), default=0, help="Refuse what needs more, in megabytes; 0 is no limit.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
-def tile(source: Path, outdir: Path, tile_size: int, overlap: int, tile_format: str, quality: int, as_json: bool) -> None:
+def tile(source: Path, outdir: Path, page: int | None, truncated: str, memory_limit: int, as_json: bool, **cut: Any) -> None:
     """Cut one image: SOURCE cat.jpg becomes OUTDIR/cat.dzi and OUTDIR/cat_files/, as dzsave writes them."""
-    from lambdazoom.publishing.export import export
-    from lambdazoom.terminal import single_bar
+    from lambdazoom.publishing.export import Wishes, export
 
-    if overlap >= tile_size:
+    recipe = Recipe(**cut)
+    if recipe.overlap >= recipe.tile_size:
         raise click.BadParameter("must be smaller than the tile size", param_hint="--overlap")
-    with single_bar(source.name) as progress:
-        report = export(source, outdir, Recipe(tile_size, overlap, tile_format, quality), MAX_PIXELS, progress)
+    if not re.fullmatch(r"#[0-9a-f]{6}", recipe.background):
+        raise click.BadParameter("must be #rrggbb", param_hint="--background")
+    wishes = Wishes(None if page is None else page - 1, accepts_truncated=truncated == "accept")
+    with _progress_bar(source.name) as progress:
+        report = export(source, outdir, recipe, MAX_PIXELS, progress, memory_limit * 10**6, wishes)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
         return
     size = f"{report.width:,} × {report.height:,} pixels, {report.levels} levels"
     click.echo(f"{outdir / source.stem}.dzi: {size}, {report.tiles:,} tiles, {report.bytes:,} bytes, {report.seconds:.2f} s")
+    for remark in report.remarks:
+        click.echo(remark)
+
+
+def _progress_bar(name: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    if not sys.stderr.isatty():
+        return nullcontext(lambda *_: None)  # loading what draws it would take as long as a small image
+    from lambdazoom.terminal import single_bar
+
+    return single_bar(name)
 
 
 @commands.command()
@@ -172,6 +196,9 @@ def _settings_page() -> str:
 
 commands.add_command(init)
 commands.add_command(doctor)
+commands.add_command(sweep)
+commands.add_command(reconcile)
+commands.add_command(backfill)
 
 
 def _workspace() -> "Workspace":

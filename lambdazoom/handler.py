@@ -1,4 +1,5 @@
-"""The Lambda door: S3's events in, one settle() for each key, errors out so that Lambda's own retries work for us.
+"""The Lambda door: S3's events in, and what somebody asked for on a page; one settle() for each key, errors out so that Lambda's own
+retries work for us.
 
 Zappa calls `on_object_event` with the whole event. It catches TypeErrors and calls again with fewer arguments, so none may escape.
 """
@@ -7,16 +8,18 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lambdazoom.model.errors import LambdaZoomError, StorageError, Unfinished
 from lambdazoom.model.events import Change, Unreadable, changes_of
-from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.keys import ImageKey, key_of
 from lambdazoom.model.settings import Settings
-from lambdazoom.publishing import notices
+from lambdazoom.publishing import indexing, notices
 from lambdazoom.publishing.lifecycle import catch_up
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import sweep
+from lambdazoom.publishing.workers import HINT, Wish
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 
 RESERVE_SECONDS = 240  # what the largest image may still need when a scheduled run begins with it
@@ -48,33 +51,45 @@ class _Door:
 door = _Door()
 
 
-def on_object_event(event: Mapping[str, Any], context: object) -> None:  # noqa: ARG001 (Zappa passes two arguments)
+def on_object_event(event: Mapping[str, Any], context: Any) -> None:
     """Settle every key that the event names.
 
     Raises SettingsError, and Unfinished if something failed that may go better later, after every key was tried.
     """
-    workspace = door.workspace()
-    failures = [failure for image in _images_of(event, workspace) if (failure := _settle(image, workspace))]
-    if failures:
-        raise Unfinished(f"{len(failures)} of this event's images could not be settled: {' '.join(failures)}")
+    workspace = _within(context)
+    _settle_all(_images_of(event, workspace), workspace, HINT)
+
+
+def on_wish(event: Mapping[str, Any], context: Any) -> None:
+    """Settle what somebody asked for; the event is calling.py's own. Raises as on_object_event does."""
+    images = [ImageKey(key_of(name)) for name in event["names"]]
+    _settle_all(images, _within(context), Wish(asked=True, recipe=event["recipe"]))
 
 
 def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
-    """Look after what events did not: sources newer than the last look, and generations that are due to go.
+    """Look after what events did not: sources newer than the last look, generations that are due to go, the search's index.
 
     Stops in time before the invocation ends; the next one goes on. Raises SettingsError, and Unfinished if something failed.
     """
-    workspace = door.workspace()
+    workspace = _within(context)
 
     def is_time_up() -> bool:
-        return context is not None and context.get_remaining_time_in_millis() < 1000 * RESERVE_SECONDS
+        return workspace.remaining() < RESERVE_SECONDS
 
     try:
         caught = catch_up(workspace, is_time_up)
         swept = sweep(workspace, is_time_up)
+        indexed = indexing.rebuild(workspace.metadata, workspace.now, is_time_up)
     except StorageError as error:
         raise Unfinished(f"The scheduled look was not finished: {error}") from error
-    log.info("schedule new=%d failed=%d swept=%d", caught.looked_at, caught.failed, swept.generations)
+    log.info("schedule new=%d failed=%d swept=%d indexed=%d", caught.looked_at, caught.failed, swept.generations, indexed)
+
+
+def _within(context: Any) -> Workspace:
+    """The workspace, to be used for as long as this invocation may still last."""
+    if context is None:  # somebody else than Lambda calls
+        return door.workspace()
+    return replace(door.workspace(), remaining=lambda: context.get_remaining_time_in_millis() / 1000)
 
 
 def _images_of(event: Mapping[str, Any], workspace: Workspace) -> list[ImageKey]:
@@ -98,10 +113,16 @@ def _key_of(change: Change, workspace: Workspace) -> str | None:
     return workspace.source.key_of(change.key)
 
 
-def _settle(image: ImageKey, workspace: Workspace) -> str:
+def _settle_all(images: list[ImageKey], workspace: Workspace, wish: Wish) -> None:
+    failures = [failure for image in images if (failure := _settle(image, workspace, wish))]
+    if failures:
+        raise Unfinished(f"{len(failures)} of this event's images could not be settled: {' '.join(failures)}")
+
+
+def _settle(image: ImageKey, workspace: Workspace, wish: Wish) -> str:
     """Settle one image; a sentence if it is worth another try, else nothing."""
     try:
-        record = settle(image, workspace)
+        record = settle(image, workspace, asked=wish.asked, recipe=wish.recipe)
     except LambdaZoomError as error:
         log.error("%s: %s", image.display, error)
         return str(error) if error.retryable else ""

@@ -6,18 +6,24 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import click
 from waitress.server import create_server
 
 from lambdazoom.model.settings import Settings
+from lambdazoom.publishing.chores import Chores
+from lambdazoom.publishing.housekeeping import Housekeeping
 from lambdazoom.publishing.workers import Workers
 from lambdazoom.publishing.workspace import open_workspace
 from lambdazoom.storage.folder import FolderSource
 from lambdazoom.storage.watch import Watch
 from lambdazoom.terminal import Terminal
 from lambdazoom.web import access
-from lambdazoom.web.application import create_app
+from lambdazoom.web.application import MAX_REQUEST_BYTES, create_app
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 WEB_THREADS = 8
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -32,24 +38,33 @@ def run(settings: Settings, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     workspace = open_workspace(settings)
     terminal = Terminal()
+    workers = Workers(workspace, terminal)
     with ExitStack() as stack:
         stack.callback(workspace.close)
-        try:
-            server = create_server(create_app(lambda: workspace), host=host, port=port, threads=WEB_THREADS, ident=None)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortInUse from error
-            raise
+        server = _server(create_app(lambda: workspace, lambda image, wish, _: workers.put(image.key, wish)), host, port)
         stack.callback(server.close)
         _announce(settings, host, port)
         stack.callback(terminal.close)
-        workers = stack.enter_context(Workers(workspace, terminal))
+        stack.enter_context(workers)
         if isinstance(workspace.source, FolderSource):
             workspace.source.root.mkdir(parents=True, exist_ok=True)
             stack.enter_context(Watch(workspace.source, workers.put))
+            stack.enter_context(Housekeeping(workspace, workers.put))
+        stack.enter_context(Chores(workspace))
         stack.enter_context(_stopped_by_sigterm())
         server.run()  # returns on KeyboardInterrupt
     click.echo("\nStopped. What was not finished goes on with the next start.")
+
+
+def _server(application: "WSGIApplication", host: str, port: int) -> Any:
+    try:
+        # the server keeps a body until it is whole, in a temporary file if it is large: so nobody shall send a huge one
+        most = MAX_REQUEST_BYTES
+        return create_server(application, host=host, port=port, threads=WEB_THREADS, ident=None, max_request_body_size=most)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse from error
+        raise
 
 
 def _announce(settings: Settings, host: str, port: int) -> None:

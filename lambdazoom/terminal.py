@@ -30,6 +30,17 @@ def single_bar(name: str) -> Iterator[Callable[[int, int], None]]:
         yield progress
 
 
+@contextmanager
+def counting_bar(name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar for many images, on stderr if that is a terminal; what is yielded takes how many are done."""
+    with tqdm(desc=name, unit=" images", total=total, leave=False, disable=None, mininterval=_REDRAW_SECONDS) as bar:
+
+        def progress(done: int) -> None:
+            bar.update(done - bar.n)
+
+        yield progress
+
+
 class Terminal:
     """Listens to the workers: a bar for each image at work, one line for each that is done."""
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 from lambdazoom.model.settings import Settings
 from lambdazoom.operations import bundle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
+from tests import moto_gaps
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,6 +29,7 @@ def exiftool_bundle() -> Path:
 @pytest.fixture(scope="session")
 def moto_endpoint() -> Iterator[str]:
     """moto's server, which honours conditional writes as S3 does."""
+    moto_gaps.fill()
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

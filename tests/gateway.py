@@ -5,13 +5,13 @@ REST APIs (payload 1.0) hand the path on as it was sent; HTTP APIs (payload 2.0)
 
 import base64
 import contextlib
-import http.server
 import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
+from tests.quiet_server import QuietHandler, serving
 from tests.zappa_function import PASSWORD, STAGE
 
 REST_HOST = "abc123.execute-api.us-east-1.amazonaws.com"
@@ -85,42 +85,17 @@ def gateway(invoke: Invoke) -> Iterator[str]:
     """A server on this machine that hands every request to the function, one at a time, as a REST API of the stage; its address."""
     one_at_a_time = threading.Lock()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.hand_over()
-
-        def do_POST(self) -> None:
-            self.hand_over()
-
-        def hand_over(self) -> None:
+    class Handler(QuietHandler):
+        def respond(self) -> None:
             if not self.path.startswith(f"/{STAGE}/"):
                 self.send_error(403)
                 return
             headers = {**dict(self.headers), "Host": REST_HOST, "X-Forwarded-Proto": "https"}
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            event = rest_event(self.command, self.path.removeprefix(f"/{STAGE}"), headers, body)
+            event = rest_event(self.command, self.path.removeprefix(f"/{STAGE}"), headers, self.body())
             with one_at_a_time:
                 answer = invoke(event)
-            body = body_of(answer)
-            self.send_response(answer["statusCode"])
-            for name, value in answer["headers"].items():
-                if name.lower() not in ("content-length", "connection"):
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            kept = {name: value for name, value in answer["headers"].items() if name.lower() not in ("content-length", "connection")}
+            self.answer(answer["statusCode"], body_of(answer), kept)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/{STAGE}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield f"http://{address}/{STAGE}"

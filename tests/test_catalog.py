@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lambdazoom.model.entries import list_entry
 from lambdazoom.model.errors import Conflict, CorruptImage, StorageError
 from lambdazoom.model.keys import ImageKey, SourceVersion
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, State, Step
@@ -84,8 +85,8 @@ def test_lists_follow_what_becomes_of_an_image(store: FolderStore) -> None:
 
 def test_an_entry_that_its_record_does_not_bear_out_is_not_shown(store: FolderStore) -> None:
     kept = catalog.save(record(tiles=DONE), None, store)
-    store.put(kept.record.image.index("failed"), b"", EMPTY)
-    store.put(ImageKey("never/there.jpg").newest(NOW), b"", EMPTY)
+    store.put(list_entry(kept.record.image, "failed", NOW), b"", EMPTY)
+    store.put(list_entry(ImageKey("never/there.jpg"), "newest", NOW), b"", EMPTY)
     assert catalog.listed("failed", store).records == ()
     assert [each.key for each in catalog.newest(store).records] == ["trip/cat.jpg"]
 

@@ -128,7 +128,7 @@ def test_process_settles_the_keys_it_is_given(environment: dict[str, str], draw:
 
 def test_settings_are_printed_with_value_default_and_origin(environment: dict[str, str]) -> None:
     done = lambdazoom("settings", environment={**environment, "LAMBDAZOOM_QUALITY": "90"})
-    assert "LAMBDAZOOM_QUALITY = 90\n    environment; default: 80\n    The quality of JPEG tiles" in done.stdout
+    assert "LAMBDAZOOM_QUALITY = 90\n    environment; default: 80\n    The quality of JPEG and WebP tiles" in done.stdout
 
 
 def test_a_wrong_setting_is_one_line(environment: dict[str, str]) -> None:

@@ -3,12 +3,10 @@
 The deployment is made by boto3 as Zappa makes it (zappa/core.py, zappa/utilities.py), down to its random statement ids.
 """
 
-import http.server
 import io
 import json
 import random
 import string
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +15,10 @@ from typing import Any
 import boto3
 import pytest
 
-from lambdazoom.operations.checks_function import at_once
+from lambdazoom.operations.checks_function import PARTS, at_once
 from lambdazoom.operations.findings import Mark
+from tests import moto_gaps
+from tests.quiet_server import QuietHandler, serving
 from tests.test_init import ACCOUNT, Project
 
 ASSUME = {
@@ -48,7 +48,7 @@ class Deployed(Project):
             Runtime=settings["runtime"],
             Role=role,
             Handler="handler.lambda_handler",
-            Code={"ZipFile": empty_zip()},
+            Code={"ZipFile": packed(*PARTS.values())},
             MemorySize=settings["memory_size"],
             Timeout=settings["timeout_seconds"],
             EphemeralStorage=settings["ephemeral_storage"],
@@ -100,11 +100,13 @@ class Deployed(Project):
         return self.run("doctor", *arguments, expect=1 if problems else 0).splitlines()
 
 
-def empty_zip() -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as opened:
-        opened.writestr("handler.py", "")
-    return packed.getvalue()
+def packed(*names: str) -> bytes:
+    """A zip of files with these names, and of more than one range can hold."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as opened:
+        for name in (*names, *(f"package/module_{number}.py" for number in range(5000))):
+            opened.writestr(name, "")
+    return target.getvalue()
 
 
 @pytest.fixture
@@ -143,8 +145,7 @@ def test_before_the_deployment_only_that_is_missing(project: Deployed) -> None:
 
 def test_a_good_set_up_has_no_problem(deployed: Deployed) -> None:
     lines = deployed.doctor()
-    # moto 5.2.5 knows no account settings
-    assert [line for line in lines if not line.startswith("✓")] == [the_line(lines, Mark.WARNING, "GetAccountSettings"), "1 warning."]
+    assert [line for line in lines if not line.startswith("✓")] == ["All is well."]
     for part in (
         "is there, in us-east-1",
         "created, removed and expired",
@@ -152,6 +153,8 @@ def test_a_good_set_up_has_no_problem(deployed: Deployed) -> None:
         "The clock calls",
         "The role",
         "A password is set",
+        "The function's zip holds exiftool, its modules, perl",
+        "1,000 images can be worked on at once.",
     ):
         assert any(part in line for line in lines), part
 
@@ -201,6 +204,10 @@ def break_policy_file(project: Deployed) -> None:
 def fit_policy_file_to_others(project: Deployed) -> None:
     text = json.dumps(project.policy).replace(project.names["zoom"], "other-zoom")
     (project.folder / "zappa_policy.json").write_text(text)
+
+
+def claim_to_manage_the_source(project: Deployed) -> None:
+    project.change(aws_environment_variables={**project.stage["aws_environment_variables"], "LAMBDAZOOM_MANAGE_SOURCE": "yes"})
 
 
 def drop_policy_file(project: Deployed) -> None:
@@ -296,6 +303,10 @@ PROBLEMS: list[tuple[Callable[[Deployed], None], tuple[str, ...]]] = [
     (
         fit_policy_file_to_others,
         ("does not fit the buckets: it lacks s3:GetObject on arn:aws:s3:::zoom-", "Run `python -m lambdazoom init`."),
+    ),
+    (
+        claim_to_manage_the_source,
+        ("zappa_policy.json does not fit the buckets: it lacks s3:PutObject on arn:aws:s3:::source-", "Run `python -m lambdazoom init`."),
     ),
     (drop_policy_file, ("There is no zappa_policy.json", "Run `python -m lambdazoom init`.")),
     (drop_attach_policy, ("Without attach_policy Zappa gives the function rights to all buckets.", '"attach_policy": "zappa_policy.json"')),
@@ -416,24 +427,13 @@ def test_a_role_with_a_managed_policy_is_read_too(deployed: Deployed) -> None:
 def denying() -> Iterator[str]:
     """An endpoint that refuses every call, as AWS refuses those that IAM does not allow."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(403)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    class Handler(QuietHandler):
+        def respond(self) -> None:
+            self.body()
+            self.answer(403, b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>")
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as address:
+        yield f"http://{address}"
 
 
 def test_a_check_that_may_not_look_says_so_and_the_others_go_on(deployed: Deployed, denying: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,6 +447,26 @@ def test_no_key_and_no_secret_is_printed(deployed: Deployed) -> None:
     said = "\n".join(deployed.doctor())
     for secret in ("testing", *deployed.secrets().values()):
         assert secret not in said
+
+
+@pytest.mark.parametrize(("missing", "what"), [("perl", "perl"), ("exiftool", "exiftool"), ("the viewer", "the viewer")])
+def test_what_the_deployed_zip_lacks_is_named(deployed: Deployed, missing: str, what: str) -> None:
+    code = packed(*(name for part, name in PARTS.items() if part != missing))
+    boto3.client("lambda").update_function_code(FunctionName=deployed.function_name, ZipFile=code)
+    the_line(deployed.doctor(problems=True), Mark.PROBLEM, f"lacks {what}.", "Run `zappa update live` in the folder of LambdaZoom")
+
+
+def test_code_that_cannot_be_read_is_said_without_its_signature(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    boto3.client("lambda").update_function_code(FunctionName=deployed.function_name, ZipFile=b"this is no zip")
+    line = the_line(deployed.doctor(), Mark.WARNING, "Not looked at: The function's code could not be read (BadZipFile")
+    assert "Signature" not in line
+
+
+def test_a_new_accounts_limit_is_a_warning(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(moto_gaps.ACCOUNT_LIMIT, "UnreservedConcurrentExecutions", 10)
+    the_line(deployed.doctor(), Mark.WARNING, "of 200 uploads 190 wait their turn", "Ask AWS to raise the quota")
+    boto3.client("lambda").put_function_concurrency(FunctionName=deployed.function_name, ReservedConcurrentExecutions=5)
+    the_line(deployed.doctor(), Mark.WARNING, "of 200 uploads 195 wait their turn", "Raise lambda_concurrency.")
 
 
 @pytest.mark.parametrize(

@@ -458,11 +458,30 @@ def test_the_configured_exiftool_comes_first_and_then_the_bundle(executable: Pat
 def test_the_caption_prefers_xmp_to_iptc_and_iptc_to_exif(executable: Path, exiftool: ExifTool, tmp_path: Path) -> None:
     path = draw(tmp_path / "picture.jpg")
     write(executable, path, "-IFD0:Artist=from EXIF", "-IFD0:Copyright=© EXIF", "-IFD0:ImageDescription=from EXIF  ", "-IFD0:Make=Kodak")
-    assert caption(exiftool.read(path)) == Caption("", "from EXIF", "© EXIF", "from EXIF")
+    assert caption(exiftool.read(path)) == Caption("", "from EXIF", "© EXIF", "from EXIF", camera="Kodak")
     write(executable, path, "-IPTC:By-line=A", "-IPTC:By-line=B", "-IPTC:ObjectName=from IPTC", "-IPTC:CopyrightNotice= ")
-    assert caption(exiftool.read(path)) == Caption("from IPTC", "A, B", "© EXIF", "from EXIF")
+    assert caption(exiftool.read(path)) == Caption("from IPTC", "A, B", "© EXIF", "from EXIF", camera="Kodak")
     write(executable, path, "-XMP-dc:Title=Harbour", "-XMP-dc:Title-de=Hafen", "-XMP-dc:Creator=C", "-XMP-dc:Description-fr=Le port")
-    assert caption(exiftool.read(path)) == Caption("Harbour", "C", "© EXIF", "Le port")
+    assert caption(exiftool.read(path)) == Caption("Harbour", "C", "© EXIF", "Le port", camera="Kodak")
+
+
+@pytest.mark.parametrize(
+    ("written", "camera", "taken"),
+    [
+        (("-Make=FUJIFILM", "-Model=X-T5", "-DateTimeOriginal=2024:05:17 10:20:30"), "FUJIFILM X-T5", "2024-05-17"),
+        (("-Make=NIKON CORPORATION", "-Model=NIKON D850"), "NIKON D850", ""),
+        (("-XMP-tiff:Model=Scanner 9", "-XMP-photoshop:DateCreated=1987-03-01"), "Scanner 9", "1987-03-01"),
+        (("-XMP-photoshop:DateCreated=1987",), "", ""),
+        (("-n", "-IFD0:Make=", "-DateTimeOriginal=0000:00:00 00:00:00"), "", ""),
+    ],
+)
+def test_the_caption_tells_camera_and_day(
+    executable: Path, exiftool: ExifTool, tmp_path: Path, written: tuple[str, ...], camera: str, taken: str
+) -> None:
+    path = draw(tmp_path / "picture.jpg")
+    write(executable, path, *written)
+    said = caption(exiftool.read(path))
+    assert (said.camera, said.taken) == (camera, taken)
 
 
 def test_the_caption_is_found_whatever_copy_number_exiftool_gave(executable: Path, exiftool: ExifTool, tmp_path: Path) -> None:

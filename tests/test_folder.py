@@ -53,7 +53,7 @@ def test_a_full_disk_is_a_sentence(store: FolderStore) -> None:
 
 def test_unfinished_writes_and_the_lock_are_not_listed(store: FolderStore) -> None:
     store.write("a", b"1", JSON, None)
-    (store.root / ".lambdazoom-unfinished").write_bytes(b"")
+    (store.root / ".lambdazoom.unfinished").write_bytes(b"")
     assert list(store.list("")) == ["a"]
 
 
@@ -72,3 +72,16 @@ def test_a_source_lists_files_only(tmp_path: Path) -> None:
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nothing")
     os.mkfifo(tmp_path / "pipe.jpg")
     assert [found.key for found in FolderSource(tmp_path).list()] == ["trip/cat.jpg"]
+
+
+def test_what_lies_below_a_link_is_neither_listed_nor_found(tmp_path: Path) -> None:
+    (tmp_path / "source/real").mkdir(parents=True)
+    (tmp_path / "source/real/cat.jpg").write_bytes(b"x")
+    (tmp_path / "source/link").symlink_to(tmp_path / "source/real")
+    (tmp_path / "source/loop").symlink_to(tmp_path / "source/loop")
+    source = FolderSource(tmp_path / "source")
+    assert [found.key for found in source.list()] == ["real/cat.jpg"]
+    for key in ("link/cat.jpg", "loop/cat.jpg"):
+        with pytest.raises(NotFound):
+            source.head(key)
+    assert source.head("real/cat.jpg").version.size == 1

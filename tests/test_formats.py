@@ -15,7 +15,8 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lambdazoom.imaging.formats import is_image_name, looks_like_an_image
+from lambdazoom.imaging.formats import looks_like_an_image
+from lambdazoom.imaging.signatures import is_image_name
 from lambdazoom.model.errors import CorruptImage, ImageError, ImageTooLarge, NotAnImage, NotFound, UnsupportedImage
 from lambdazoom.model.settings import MAX_PIXELS
 from tests.conftest import picture
@@ -312,17 +313,13 @@ def test_16_bits_of_colour_are_scaled_and_not_clipped(tmp_path: Path) -> None:
 
 
 def test_samples_that_we_do_not_scale_are_refused_by_name(tmp_path: Path) -> None:
-    grey, colour = vips_image(picture(60, 40).convert("L")), vips_image(picture(60, 40))
-    grey.cast("float").write_to_file(str(tmp_path / "heights.tif"))
-    grey.cast("uint").write_to_file(str(tmp_path / "counts.tif"))
-    colour.cast("float").write_to_file(str(tmp_path / "light.tif"))
-    way_out = "Save it with 8 or 16 bits a sample."
+    vips_image(picture(60, 40)).cast("float").write_to_file(str(tmp_path / "light.tif"))
+    (tmp_path / "deep.psd").write_bytes(b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 40, 60, 16, 3) + bytes(60 * 40 * 6 + 14))
     for name, sentence in {
-        "heights.tif": "heights.tif has floating-point samples, which are not opened here.",
-        "counts.tif": "counts.tif has signed or 32-bit samples, which are not opened here.",
-        "light.tif": "light.tif is a TIFF with samples of a kind that is not opened here.",
+        "light.tif": "is a TIFF with samples of a kind that is not opened here. Save it with 8 or 16 bits a sample.",
+        "deep.psd": "is a PSD of a kind that is not opened here. Save it with 8 bits a sample in RGB, or as TIFF.",
     }.items():
-        assert refused(tmp_path / name, UnsupportedImage) == f"{sentence} {way_out}"
+        assert refused(tmp_path / name, UnsupportedImage) == f"{name} {sentence}"
 
 
 # Pages

@@ -242,13 +242,17 @@ def test_public_tiles_open_the_zoom_bucket_as_far_as_needed_and_no_other(project
 
 def test_managing_the_source_stays_until_it_is_taken_back(project: Project) -> None:
     put = ("s3:PutObject", f"arn:aws:s3:::{project.names['source']}/cat.jpg")
+    setting = "LAMBDAZOOM_MANAGE_SOURCE"
     project.init("--manage-source")
     assert allows(project.policy, *put)
+    assert project.stage["aws_environment_variables"][setting] == "yes"
     assert "ETag" in project.state()[0].cors[0]["ExposeHeaders"]
     project.init()
     assert allows(project.policy, *put)
+    assert project.stage["aws_environment_variables"][setting] == "yes"
     project.init("--no-manage-source")
     assert not allows(project.policy, *put)
+    assert project.stage["aws_environment_variables"][setting] == "no"
 
 
 def test_versions_are_kept_where_wished(project: Project) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lambdazoom.model.entries import list_entry
 from lambdazoom.model.keys import Generation, ImageKey, inverted_time, is_hidden, key_of, stored_name
 
 # what S3 and file systems allow and URLs mangle, more often than chance would give it
@@ -67,7 +68,7 @@ def test_a_stored_name_survives_what_urls_go_through(key: str) -> None:
 @given(keys)
 def test_what_belongs_to_one_image_is_never_shared(key: str) -> None:
     image = ImageKey(key)
-    names = [image.record, image.index("failed"), image.index("active"), image.newest(datetime(2026, 1, 1, tzinfo=UTC))]
+    names = [image.record, *(list_entry(image, kind, datetime(2026, 1, 1, tzinfo=UTC)) for kind in ("failed", "active", "newest"))]
     assert len(set(names)) == len(names)
     assert all(name.startswith("_lambdazoom/") for name in names)
 

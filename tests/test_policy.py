@@ -32,6 +32,7 @@ ALLOWED = [
     ("logs:CreateLogGroup", LOG),
     ("logs:CreateLogStream", f"{LOG}:log-stream:2026/11/23/[$LATEST]0"),
     ("logs:PutLogEvents", f"{LOG}:log-stream:2026/11/23/[$LATEST]0"),
+    ("lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:123456789012:function:lambdazoom-live"),
 ]
 
 REFUSED = [
@@ -46,7 +47,7 @@ REFUSED = [
     ("s3:GetObject", "arn:aws:s3:::facts/lzx/cat.jpg.json"),
     ("s3:PutObject", "arn:aws:s3:::tiles-2/cat.jpg.dzi"),
     ("s3:ListAllMyBuckets", "*"),
-    ("lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:123456789012:function:lambdazoom-live"),
+    ("lambda:InvokeFunction", "arn:aws:lambda:eu-central-1:123456789012:function:lambdazoom-live-2"),
     ("logs:PutLogEvents", "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/other:log-stream:x"),
     ("logs:CreateLogGroup", "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/lambdazoom-live-2"),
     *((action, resource) for action, resource, _ in STRANGERS),

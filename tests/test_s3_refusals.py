@@ -1,10 +1,8 @@
 """What S3 refuses, and how we say it: a server answers as S3's documentation does, to boto3 and to obstore."""
 
-import http.server
 import json
 import stat
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,9 +13,10 @@ import pytest
 from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, StorageError
 from lambdazoom.model.keys import SourceObject, SourceVersion
 from lambdazoom.model.places import Bucket
-from lambdazoom.storage import s3
+from lambdazoom.storage import effort, s3, uploads
 from lambdazoom.storage.base import EMPTY, JSON
 from lambdazoom.storage.s3 import BucketSource, BucketStore, connect
+from tests.quiet_server import QuietHandler, serving
 
 DOCTOR = "Run `python -m lambdazoom doctor` to see the missing permission."
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -30,6 +29,7 @@ class RefusingS3:
         self.status, self.code, self.message = 403, "AccessDenied", "Access Denied"
         self.headers: dict[str, str] = {}
         self.requests = 0
+        self.answers: list[bytes] = []  # of the next requests, each with status 200
 
     def refuse(self, status: int, code: str, message: str = "", **headers: str) -> None:
         self.status, self.code, self.message = status, code, message
@@ -44,35 +44,22 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingS3]:
     """A refusing S3, as the endpoint of boto3's environment."""
     refusal = RefusingS3()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
+    class Handler(QuietHandler):
+        def respond(self) -> None:
             refusal.requests += 1
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.body()
             body = b"" if self.command == "HEAD" else refusal.document()
-            self.send_response(refusal.status)
-            for name, value in {**refusal.headers, "Content-Type": "application/xml", "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+            status = refusal.status
+            if refusal.answers:
+                status, body = 200, refusal.answers.pop(0)
+            self.answer(status, body, {**refusal.headers, "Content-Type": "application/xml"})
 
-        do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 (the library's own names)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        for name, value in (("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}"), ("AWS_DEFAULT_REGION", "us-east-1")):
+    with serving(Handler) as address:
+        for name, value in (("AWS_ENDPOINT_URL", f"http://{address}"), ("AWS_DEFAULT_REGION", "us-east-1")):
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "topsecret")
         yield refusal
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -107,12 +94,42 @@ def test_each_refusal_is_a_sentence(
     assert type(caught.value) is kind
 
 
-def test_slow_down_is_retried_and_then_said(refusing: RefusingS3) -> None:
+def test_slow_down_is_retried_and_then_said(refusing: RefusingS3, monkeypatch: pytest.MonkeyPatch) -> None:
     refusing.refuse(503, "SlowDown", "Please reduce your request rate.")
+    pauses: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", pauses.append)  # the clock is faked: half a minute would be long
     with pytest.raises(StorageError, match=r"S3 asked to slow down, again and again, over a\.json\. Retry later\.") as caught:
         BucketStore(connect(), Bucket("zoom")).read("a.json")
     assert caught.value.retryable
-    assert refusing.requests == 5
+    assert refusing.requests == s3.ATTEMPTS
+    assert max(pauses) <= s3.LONGEST_PAUSE
+    assert len(set(pauses)) == len(pauses), "jittered"
+
+
+def test_a_write_that_s3_leaves_undecided_is_asked_again_a_few_times(refusing: RefusingS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing.refuse(409, "ConditionalRequestConflict")
+    pauses: list[float] = []
+    monkeypatch.setattr("lambdazoom.storage.effort.time.sleep", pauses.append)
+    store = BucketStore(connect(), Bucket("zoom"))
+    with pytest.raises(Conflict):
+        store.write("a.json", b"{}", JSON, '"1"')
+    assert refusing.requests == effort.ATTEMPTS
+    with pytest.raises(Conflict):
+        store.delete("a.json", '"1"')
+    assert refusing.requests == 2 * effort.ATTEMPTS
+    assert max(pauses) <= effort.LONGEST_PAUSE
+    assert len(set(pauses)) == len(pauses), "jittered"
+
+
+def test_what_one_request_left_of_a_thousand_is_deleted_by_the_next(refusing: RefusingS3) -> None:
+    failed = b"<Error><Key>b</Key><Code>InternalError</Code><Message>-</Message></Error>"
+    refusing.answers = [b"<DeleteResult>" + failed + b"</DeleteResult>", b"<DeleteResult/>"]
+    BucketStore(connect(), Bucket("zoom")).discard_all(["a", "b", "c"])
+    assert refusing.requests == 2
+    refusing.answers = [b"<DeleteResult>" + failed.replace(b"InternalError", b"AccessDenied") + b"</DeleteResult>"]
+    with pytest.raises(StorageError, match=r"b could not be deleted \(AccessDenied\)"):
+        BucketStore(connect(), Bucket("zoom")).discard_all(["a", "b", "c"])
+    assert refusing.requests == 3
 
 
 def test_access_denied_is_not_retried(refusing: RefusingS3) -> None:
@@ -192,7 +209,7 @@ def test_expiring_credentials_of_any_source_are_renewed_for_both(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setattr(s3, "CREDENTIALS_TTL", timedelta(seconds=1))  # the clock is faked: minutes would be long
+    monkeypatch.setattr(uploads, "CREDENTIALS_TTL", timedelta(seconds=1))  # the clock is faked: minutes would be long
     store = BucketStore(connect(), Bucket(bucket))
     counts = []
     for number in range(2):

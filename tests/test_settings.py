@@ -34,7 +34,7 @@ def test_values_come_from_the_environment_and_say_so() -> None:
         ("S3_ZOOM_BUCKET", "tiles", "S3_ZOOM_BUCKET is a name of the original program; here it is called LAMBDAZOOM_ZOOM."),
         ("LAMBDAZOOM_QUALITY", "101", "LAMBDAZOOM_QUALITY is '101'; it must be a whole number from 1 to 100."),
         ("LAMBDAZOOM_QUALITY", "good", "LAMBDAZOOM_QUALITY is 'good'; it must be a whole number from 1 to 100."),
-        ("LAMBDAZOOM_FORMAT", "gif", "LAMBDAZOOM_FORMAT is 'gif'; it must be jpg or png."),
+        ("LAMBDAZOOM_FORMAT", "gif", "LAMBDAZOOM_FORMAT is 'gif'; it must be jpg or png or webp."),
         ("LAMBDAZOOM_ZOOM", "", "LAMBDAZOOM_ZOOM is ''; it must be the path of a folder, or s3://bucket/prefix."),
         ("LAMBDAZOOM_TILES_URL", "tiles.example", "it must be an address that starts with https:// or http://."),
     ],

@@ -48,8 +48,8 @@ def test_a_replaced_generation_goes_after_the_grace_period_and_no_other(places: 
         places.put(CAT.key, encoded(width, 200))
         settle(CAT, working)
     both = len(tiles(working))
-    assert sweep(working) == Swept(0, stopped=False)
-    assert sweep(later(working, minutes=59)) == Swept(0, stopped=False)
+    assert sweep(working) == Swept(0, stopped=False, waiting=1)
+    assert sweep(later(working, minutes=59)) == Swept(0, stopped=False, waiting=1)
     assert sweep(later(working, minutes=61)) == Swept(1, stopped=False)
     shown = generations.published(CAT, working.zoom)
     assert shown is not None
@@ -81,13 +81,15 @@ def test_what_a_crashed_run_left_goes_when_no_run_can_still_be_at_it(places: Pla
     crashed = generations.begin(CAT, shown.pyramid, working.metadata, working.now(), working.grace)
     with working.zoom.bulk() as write:
         write(crashed.tile(0, 0, 0, "jpg"), b"half a run", Headers("image/jpeg"))
-    assert sweep(later(working, hours=24)) == Swept(0, stopped=False)
-    assert sweep(later(working, hours=26)) == Swept(1, stopped=False)
+    assert sweep(later(working, hours=12)) == Swept(0, stopped=False, waiting=1)
+    assert sweep(later(working, hours=14)) == Swept(0, stopped=False), "condemned: a run that is at it yet will find that out"
+    assert sweep(later(working, hours=25)) == Swept(0, stopped=False, waiting=1)
+    assert sweep(later(working, hours=27)) == Swept(1, stopped=False)
     assert not [name for name in tiles(working) if crashed.id in name]
     assert settle(CAT, working) is not None
 
 
-def test_a_note_of_what_is_shown_after_all_is_taken_back(places: Places, working: Workspace) -> None:
+def test_a_note_of_what_is_shown_after_all_goes_when_nobody_can_still_be_about_to_replace_it(places: Places, working: Workspace) -> None:
     places.put(CAT.key, encoded(300, 200))
     settle(CAT, working)
     shown = generations.published(CAT, working.zoom)
@@ -95,8 +97,10 @@ def test_a_note_of_what_is_shown_after_all_is_taken_back(places: Places, working
     generations.retire(CAT, shown, working.metadata, working.now(), working.grace)  # and then the publisher died
     before = tiles(working)
     assert sweep(later(working, hours=2)) == Swept(0, stopped=False)
-    assert tiles(working) == before
+    assert generations.read_note(shown.generation, working.metadata) is not None
+    assert sweep(later(working, hours=25)) == Swept(0, stopped=False)
     assert generations.read_note(shown.generation, working.metadata) is None
+    assert tiles(working) == before
 
 
 def test_a_condemned_generation_is_never_taken_for_whole_again(places: Places, working: Workspace) -> None:
@@ -107,9 +111,13 @@ def test_a_condemned_generation_is_never_taken_for_whole_again(places: Places, w
     generations.retire(CAT, shown, working.metadata, working.now(), working.grace)
     note = generations.read_note(shown.generation, working.metadata)
     assert note is not None
-    generations.condemn(note, working.metadata)
+    generations.rewrite(note, working.metadata, condemned=True)
     generations.retire(CAT, shown, working.metadata, working.now(), working.grace)
-    assert not generations.claim(shown, working.metadata)
+    assert not generations.renew(CAT, shown, working.metadata, working.now(), working.grace)
+    settle(CAT, working)
+    made_anew = generations.published(CAT, working.zoom)
+    assert made_anew is not None
+    assert made_anew.generation != shown.generation
 
 
 def test_the_sweep_stops_in_time(places: Places, working: Workspace) -> None:

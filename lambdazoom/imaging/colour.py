@@ -1,81 +1,134 @@
-"""Any pixels to 8-bit sRGB; no files here. What is not converted faithfully is refused by name."""
+"""Any pixels to 8-bit sRGB; no files here. What more bits become is told in `depth`."""
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
+from PIL.PngImagePlugin import PngImageFile
 
-from lambdazoom.model.errors import UnsupportedImage
+from lambdazoom.imaging import profiles
+from lambdazoom.imaging.depth import Samples, to_8_bit
+from lambdazoom.imaging.formats import BROKEN
+from lambdazoom.imaging.upright import known_exif
+from lambdazoom.model.geometry import WHITE
 
-BACKGROUND = (255, 255, 255)  # what shows through transparent pixels: tiles have no alpha
+_EXIF, _INTEROPERABILITY, _COLOUR_SPACE, _INDEX = 0x8769, 0xA005, 0xA001, 1  # EXIF 2.32, 4.6.3 and 4.6.5
+_UNCALIBRATED = 0xFFFF
+_PNG_GAMMA = 0.45455  # what gAMA says of sRGB (W3C PNG, 11.3.2.5)
+_TOLERANCE = 0.05  # as libpng has it: less is not seen
+_REMEMBERED_BYTES = 1 << 20  # of a profile: larger ones are not kept
+_REFUSED = (OSError, ImageCms.PyCMSError, ValueError, TypeError)  # what a profile that can't be used gives
 
-_DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
-_DEEP_SCALE = 257  # 65,535 / 257 = 255
+
+@dataclass(frozen=True)
+class ColourSpace:
+    """What the colours of an image are: their ICC profile, None for sRGB, and a remark if that was told otherwise than by a profile."""
+
+    profile: bytes | None = None
+    remark: str = ""
 
 
-def to_srgb(image: Image.Image, name: str) -> tuple[Image.Image, tuple[str, ...]]:
+def to_srgb(image: Image.Image, samples: Samples, space: ColourSpace, background: str = WHITE) -> tuple[Image.Image, tuple[str, ...]]:
     """The image in mode RGB, or L if it is grey, and remarks on what was done that a reader should know.
 
-    Transparency is composited on BACKGROUND, an embedded ICC profile converted (relative colorimetric, black point
-    compensation); a broken profile counts as none and is remarked on. UnsupportedImage for samples that we can't scale.
+    Transparency is composited on the background, colours are converted from their space (relative colorimetric, black
+    point compensation); a broken profile counts as none and is remarked on.
     """
-    remarks: list[str] = []
-    profile = image.info.get("icc_profile")
-    image = _to_8_bit(image, name, remarks)
+    image, depth_remarks = to_8_bit(image, samples)
+    remarks = list(depth_remarks)
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
-    alpha = _alpha(image)
-    if profile:
-        image = _convert_profile(image, profile, remarks)
+    if image.mode == "LAB":
+        image = _converted(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+        space = ColourSpace()
+    alpha = _alpha(image, is_deep=samples.bits > 8)
+    if space.profile and not is_srgb(space.profile):
+        image = _convert_profile(image, space.profile, remarks)
+        remarks += [space.remark] if space.remark else []
     if image.mode not in ("RGB", "L") or alpha:
         image = image.convert("L" if image.mode in ("L", "LA") else "RGB")
     if alpha:
-        remarks.append("Transparent parts are shown on white.")
-        background = Image.new("RGB", image.size, BACKGROUND).convert(image.mode)
-        image = Image.composite(image, background, alpha)
+        remarks.append(f"Transparent parts are shown on {'white' if background == WHITE else background}.")
+        image = _on(background, image, alpha)
     image.info = {}  # Pillow would write comments and profiles from here into every tile
     return image, tuple(remarks)
 
 
+def space_of(image: Image.Image) -> ColourSpace:
+    """The embedded profile, else one made of what the file tells otherwise."""
+    embedded = image.info.get("icc_profile")
+    if embedded or image.mode == "CMYK":
+        return ColourSpace(embedded or None)
+    made = _profile_of_chunks(image) if isinstance(image, PngImageFile) else None
+    if made:
+        return ColourSpace(made, "The colours were converted by what its PNG chunks say of them (gAMA, cHRM).")
+    if "srgb" not in image.info and image.mode in ("RGB", "RGBA", "P", "YCbCr") and _is_flagged_adobe_rgb(image):
+        return ColourSpace(profiles.adobe_rgb(), "Its EXIF block says Adobe RGB; the colours were converted.")
+    return ColourSpace()
+
+
+def _profile_of_chunks(image: PngImageFile) -> bytes | None:
+    """A profile of gAMA and cHRM, where they tell of another space than sRGB (W3C PNG, 4.3: iCCP and sRGB go before)."""
+    gamma, points = image.info.get("gamma", 0), tuple(image.info.get("chromaticity", ()))
+    if "srgb" in image.info or not (gamma or points) or len(points) not in (0, 8):
+        return None
+    is_its_gamma = not gamma or abs(gamma / _PNG_GAMMA - 1) <= _TOLERANCE
+    if is_its_gamma and all(abs(a - b) <= _TOLERANCE / 10 for a, b in zip(points, profiles.SRGB_POINTS, strict=False)):
+        return None
+    exponent = 1 / gamma if gamma else 1 / _PNG_GAMMA
+    return profiles.by_gamma(exponent, points, is_grey=image.mode in ("1", "L", "LA", "I;16", "I", "I;16B"))
+
+
+def _is_flagged_adobe_rgb(image: Image.Image) -> bool:
+    """Whether EXIF says so as cameras do: no known colour space, and the interoperability index of DCF's optional one (DCF 2.0, 4.4)."""
+    try:
+        exif = known_exif(image)
+        space, index = exif.get_ifd(_EXIF).get(_COLOUR_SPACE), exif.get_ifd(_INTEROPERABILITY).get(_INDEX)
+    except BROKEN:
+        return False
+    return space == _UNCALIBRATED and str(index).rstrip("\0") == "R03"
+
+
 def is_srgb(profile: bytes | None) -> bool:
-    """Whether pixels with this embedded ICC profile are sRGB as they stand; those without one are taken for it."""
+    """Whether pixels with this ICC profile are sRGB as they stand, to the last bit but one; those without one are taken for it."""
     if not profile:
         return True
+    return _leaves_all(profile) if len(profile) <= _REMEMBERED_BYTES else _leaves_all.__wrapped__(profile)
+
+
+@lru_cache(maxsize=8)
+def _leaves_all(profile: bytes) -> bool:
+    """Whether converting changes no colour, and no grey, that can be seen."""
     try:
-        return _is_srgb(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-    except (OSError, ImageCms.PyCMSError, ValueError, TypeError):
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        chart = _chart("L" if source.profile.xcolor_space.strip() == "GRAY" else "RGB")
+        return max(ImageChops.difference(chart.convert("RGB"), _converted(chart, source)).tobytes()) <= 1
+    except _REFUSED:
         return False
 
 
-def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    return (profile.profile.profile_description or "").startswith("sRGB")
+def _chart(mode: str) -> Image.Image:
+    """Every 17th value of each part, all together."""
+    steps = range(0, 256, 17)
+    if mode == "L":
+        return Image.frombytes("L", (len(steps), 1), bytes(steps))
+    pixels = bytes(part for red in steps for green in steps for blue in steps for part in (red, green, blue))
+    return Image.frombytes("RGB", (len(steps) ** 2, len(steps)), pixels)
 
 
-def _to_8_bit(image: Image.Image, name: str, remarks: list[str]) -> Image.Image:
-    if image.mode in _DEEP or (image.mode == "I" and image.format == "PPM"):
-        remarks.append("16 bits a sample were reduced to 8.")
-        return _reduced_to_8_bit(image)
-    if image.mode in ("I", "F"):
-        samples = "floating-point" if image.mode == "F" else "signed or 32-bit"
-        raise UnsupportedImage(f"{name} has {samples} samples, which are not opened here. Save it with 8 or 16 bits a sample.")
-    if image.mode == "1":
-        return image.convert("L")
-    return image
+def _on(background: str, image: Image.Image, alpha: Image.Image) -> Image.Image:
+    red, green, blue = bytes.fromhex(background[1:])
+    if image.mode == "L" and not red == green == blue:
+        image = image.convert("RGB")
+    return Image.composite(image, Image.new(image.mode, image.size, background), alpha)
 
 
-def _reduced_to_8_bit(image: Image.Image) -> Image.Image:
-    if image.mode != "I;16":
-        image = image.convert("I")  # Pillow scales the other modes of 16 bits only from here
-    reduced = image.point(lambda value: value * (1 / _DEEP_SCALE) + 0.5).convert("L")
-    if "transparency" in image.info:
-        reduced.info["transparency"] = round(image.info["transparency"] / _DEEP_SCALE)
-    return reduced
-
-
-def _alpha(image: Image.Image) -> Image.Image | None:
+def _alpha(image: Image.Image, is_deep: bool) -> Image.Image | None:
     if "transparency" in image.info and image.mode in ("L", "RGB"):
         colour = image.info["transparency"]
-        if isinstance(colour, tuple) and max(colour) > 255:  # 16 bits a sample, of which Pillow keeps the high bytes
+        if isinstance(colour, tuple) and is_deep:  # Pillow keeps the high bytes of each sample
             image.info["transparency"] = tuple(part >> 8 for part in colour)
         return image.convert("RGBA").getchannel("A")
     return image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
@@ -85,18 +138,19 @@ def _convert_profile(image: Image.Image, profile: bytes, remarks: list[str]) -> 
     plain: dict[str, Callable[[], Image.Image]] = {"RGBA": lambda: image.convert("RGB"), "LA": lambda: image.convert("L")}
     opaque = plain.get(image.mode, lambda: image)()
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if _is_srgb(source):
-            return opaque
-        converted = ImageCms.profileToProfile(
-            opaque,
-            source,
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except (OSError, ImageCms.PyCMSError, ValueError, TypeError) as error:
+        return _converted(opaque, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except _REFUSED as error:
         remarks.append(f"Its colour profile could not be used ({error}); the colours are shown as sRGB.")
         return opaque
-    return converted or opaque
+
+
+def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    converted = ImageCms.profileToProfile(
+        image,
+        profile,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    return converted or image

@@ -4,6 +4,7 @@ Rows of grey and RGB images stream: those of JPEG and PNG from one decoder, thos
 converted, turned or put together first is decoded whole.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,36 +17,42 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from lambdazoom.imaging import mapped, needs, tiff
 from lambdazoom.imaging.canvas import Rows
-from lambdazoom.imaging.colour import to_srgb
-from lambdazoom.imaging.formats import Header, WatchedFile, open_image, reading
+from lambdazoom.imaging.colour import space_of, to_srgb
+from lambdazoom.imaging.depth import check_colour, samples_of
+from lambdazoom.imaging.formats import Header, WatchedFile, Wishes, is_truncation, open_image, reading
+from lambdazoom.imaging.holding import held_beside
 from lambdazoom.imaging.inflate import PIECE_BYTES, InflatedPng
 from lambdazoom.imaging.needs import MemoryLimit, Whole
-from lambdazoom.imaging.tiler import Picture, Tiler
+from lambdazoom.imaging.tiler import Picture, Tiler, available_cores, rows_ahead
 from lambdazoom.imaging.upright import orientation, upright
 from lambdazoom.imaging.ways import whole_because
+from lambdazoom.model.errors import CorruptImage
 from lambdazoom.model.geometry import Pyramid
 
-_PHOTOMETRIC = 0x0106  # TIFF 6.0, PhotometricInterpretation
+_AS_IT_COMES = Wishes()
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 class Source:
     """An opened image, ready to be cut into tiles: `width` and `height` are in pixels, upright, `mode` is RGB or L.
 
-    `way` names how its pixels are read; `remarks` are sentences on what was changed on the way, all of them there after `load`.
+    `way` names how its pixels are read; `remarks` are sentences on what was changed on the way, all of them there after `pour`.
     """
 
     way = "whole"
 
-    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str) -> None:
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes) -> None:
         self.image = image
         self.header = header
         self.name = name
+        self.wishes = wishes
         self.width, self.height, self.mode = image.width, image.height, image.mode
         self.pixels: Image.Image | None = None
-        self.remarks: tuple[str, ...] = ()
-        if header.kind == "TIFF" and header.pages > 1:
-            self.remarks = (f"Page {header.page + 1} of {header.pages}, the largest, is shown.",)
+        self.samples = samples_of(image)
+        self.remarks = check_colour(image, self.samples, name)
+        if header.pages > 1:
+            largest = ", the largest," if wishes.page is None else ""
+            self.remarks = (f"Page {header.page + 1} of {header.pages}{largest} is shown.", *self.remarks)
 
     def need(self, pyramid: Pyramid) -> int:
         """The memory that this will take in bytes, beside what the process holds already."""
@@ -62,12 +69,20 @@ class Source:
         """Bring all rows to the tiler. Raises CorruptImage, and Stopped."""
         raise NotImplementedError
 
+    def _is_cut_off(self, rows: int, height: int) -> None:
+        """The file ends too early, behind so many rows: a remark on that if it is accepted, else CorruptImage."""
+        share = f"{math.floor(100 * rows / height)} %"
+        if not self.wishes.accepts_truncated or not rows:
+            way_out = ", or set LAMBDAZOOM_TRUNCATED=accept and retry" if rows else ""
+            raise CorruptImage(f"{self.name} is cut off; {share} could be read. Upload it again{way_out}.")
+        self.remarks = (*self.remarks, f"The file is cut off: {share} could be read, the rest is empty. Upload it again.")
+
 
 class WholeSource(Source):
     """An image whose pixels are all there before the first tile."""
 
-    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, because: Whole) -> None:
-        super().__init__(image, header, name)
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, because: Whole) -> None:
+        super().__init__(image, header, name, wishes)
         self._because = because
         if header.kind != "TIFF" and orientation(image) in _SIDEWAYS:  # Pillow has turned a TIFF's size itself
             self.width, self.height = self.height, self.width
@@ -83,8 +98,10 @@ class WholeSource(Source):
     def load(self) -> None:
         """As of any source."""
         with reading(self.name):
-            self.image.load()
-            pixels, remarks = to_srgb(_positive(upright(self.image), self.image), self.name)
+            stored = self._decoded()
+            pixels, remarks = to_srgb(upright(stored), self.samples, space_of(self.image), self.wishes.background)
+            if pixels is not self.image:
+                self.image.close()  # what was converted is not held beside what came of it
         self.pixels, self.mode, self.remarks = pixels, pixels.mode, (*self.remarks, *remarks)
         self.width, self.height = pixels.size
 
@@ -94,14 +111,29 @@ class WholeSource(Source):
             raise ValueError("load comes first")
         Picture(self.pixels).pour(tiler)
 
+    def _decoded(self) -> Image.Image:
+        """The picture as it is stored, or as much of it as the file holds."""
+        try:
+            self.image.load()
+        except (OSError, EOFError) as error:
+            if not is_truncation(error):
+                raise
+            part = mapped.decoded_so_far(self.image)
+            is_turned = self.header.kind == "TIFF" and orientation(self.image) != 1  # what Pillow does at the very end
+            if part is None or is_turned:
+                raise
+            self._is_cut_off(mapped.rows_of(part), part.height)
+            return part
+        return self.image
+
 
 class PulledSource(Source):
     """A JPEG, whose decoder pulls its input: between two reads we see how far it has come, and can let it wait."""
 
     way = "row by row"
 
-    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, file: WatchedFile) -> None:
-        super().__init__(image, header, name)
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, file: WatchedFile) -> None:
+        super().__init__(image, header, name, wishes)
         self._file = file
 
     def pour(self, tiler: Tiler) -> None:
@@ -122,7 +154,12 @@ class PulledSource(Source):
         file.on_read = look
         try:
             with reading(self.name):
-                mapped.decode_into(image, canvas.pixels)
+                try:
+                    mapped.decode_into(image, canvas.pixels)
+                except (OSError, EOFError) as error:
+                    if not is_truncation(error):
+                        raise
+                    self._is_cut_off(max(arrived, mapped.rows_of(canvas.pixels)), self.height)
         finally:
             file.on_read = lambda: None
         tiler.add(Rows(arrived, self.height))
@@ -131,11 +168,18 @@ class PulledSource(Source):
 class PngSource(PulledSource):
     """A PNG: the same, with its image data decompressed beside it."""
 
+    def need(self, pyramid: Pyramid) -> int:
+        """As of any source."""
+        return needs.streamed(pyramid, self.mode, on_the_way=16 * PIECE_BYTES)
+
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
-        with InflatedPng(self._file.fileno()) as inflated, PngImageFile(cast(BinaryIO, inflated)) as image:
-            image.decodermaxblock = 2 * PIECE_BYTES  # a chunk at once
-            self._pull(image, inflated, tiler)
+        with InflatedPng(self._file.fileno()) as inflated:
+            with reading(self.name):
+                image = PngImageFile(cast(BinaryIO, inflated))
+            with image:
+                image.decodermaxblock = 2 * PIECE_BYTES  # a chunk at once
+                self._pull(image, inflated, tiler)
 
 
 class BandedSource(Source):
@@ -143,20 +187,31 @@ class BandedSource(Source):
 
     way = "band by band"
 
-    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, bands: tiff.Bands, descriptor: int) -> None:
-        super().__init__(image, header, name)
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, bands: tiff.Bands, descriptor: int) -> None:
+        super().__init__(image, header, name, wishes)
         self._bands, self._descriptor = bands, descriptor
 
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""
-        raw = self._bands.step * self.width * mapped.BYTES_A_PIXEL[self.mode]
-        return needs.streamed(pyramid, self.mode, on_the_way=2 * (raw + 3 * self._bands.largest))
+        bands, recipe = self._bands, pyramid.recipe
+        at_once = min(available_cores(), max(1, rows_ahead(recipe.tile_size) // bands.step))
+        # put together, a band is there twice, but hardly ever two of them at the same moment
+        return needs.streamed(pyramid, self.mode, bands.step, (at_once + 1) * bands.largest + at_once * bands.piece)
+
+    def load(self) -> None:
+        """As of any source."""
+        there = self._bands.rows_there(self._descriptor)
+        if there < self.height:
+            self._is_cut_off(there, self.height)
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
         for rows in self._bands:
             tiler.wait_for_room(rows.bottom)
-            tiler.decode(rows, partial(self._decode, tiler, rows))
+            if self._bands.is_there(rows, self._descriptor) or not self.wishes.accepts_truncated:
+                tiler.decode(rows, partial(self._decode, tiler, rows))
+            else:
+                tiler.add(rows)
 
     def _decode(self, tiler: Tiler, rows: Rows) -> None:
         with reading(self.name), self._bands.open(rows, self._descriptor) as band:
@@ -164,32 +219,25 @@ class BandedSource(Source):
 
 
 @contextmanager
-def open_source(path: Path, name: str, max_pixels: int) -> Iterator[Source]:
-    """The image's largest page, not yet decoded; `name` is what errors call it.
+def open_source(path: Path, name: str, max_pixels: int, wishes: Wishes = _AS_IT_COMES) -> Iterator[Source]:
+    """The image's largest page, or the one that is wished for, not yet decoded; `name` is what errors call it.
 
     Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge.
     """
-    with open_image(path, name, max_pixels) as (image, header, file):
+    with open_image(path, name, max_pixels, wishes.page) as (image, header, file):
         with reading(name):
-            source = _source(image, header, name, file)
+            source = _source(image, header, name, file, wishes)
         yield source
 
 
-def _source(image: ImageFile.ImageFile, header: Header, name: str, file: WatchedFile) -> Source:
+def _source(image: ImageFile.ImageFile, header: Header, name: str, file: WatchedFile, wishes: Wishes) -> Source:
     because = whole_because(image, header, file)
     if because:
-        return WholeSource(image, header, name, because)
+        return WholeSource(image, header, name, wishes, because)
     if not isinstance(image, TiffImageFile):
         kind = PngSource if header.kind == "PNG" else PulledSource
-        return kind(image, header, name, file)
+        return kind(image, header, name, wishes, file)
     bands = tiff.bands(image)
     if bands is None:
-        return WholeSource(image, header, name, Whole("a TIFF in one piece", "save it with tiles"))
-    return BandedSource(image, header, name, bands, file.fileno())
-
-
-def _positive(turned: Image.Image, stored: Image.Image) -> Image.Image:
-    """Invert a 16-bit TIFF whose 0 is white: that Pillow leaves undone."""
-    if isinstance(stored, TiffImageFile) and stored.mode == "I;16" and stored.tag_v2.get(_PHOTOMETRIC) == 0:
-        return turned.point(lambda value: value * -1 + 65535)
-    return turned
+        return WholeSource(image, header, name, wishes, Whole("a TIFF in one piece", "save it with tiles", held_beside(image)))
+    return BandedSource(image, header, name, wishes, bands, file.fileno())

@@ -18,7 +18,7 @@ try:
 except ImportError:
     import zlib as inflating  # type: ignore[no-redef]
 
-_ERRORS: tuple[type[Exception], ...] = (OSError, zlib.error, getattr(inflating, "IsalError", zlib.error), struct.error)
+_DAMAGED: tuple[type[Exception], ...] = (zlib.error, getattr(inflating, "IsalError", zlib.error), struct.error)
 _HEADER_BYTES = 33  # the signature, and IHDR, which comes first (W3C PNG, 5.2, 5.6)
 _READ_BYTES, PIECE_BYTES = 64 << 10, 256 << 10  # of compressed and of decompressed data at once
 _PIECES = 4  # decompressed, and not yet read
@@ -39,20 +39,23 @@ class InflatedPng(io.RawIOBase):
         self.on_read: Callable[[], None] = lambda: None
         self._descriptor = descriptor
         self._start, self._part, self._at = 0, os.pread(descriptor, _HEADER_BYTES, 0), 0
-        self._parts: Queue[bytes | Exception] = Queue(_PIECES)
+        self._parts: Queue[bytes | BaseException] = Queue(_PIECES)
         self._closing = Event()
         self._thread = Thread(target=self._inflate, name="inflate", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # there is no room for one thread more
+            raise MemoryError(str(error)) from error
 
     def read(self, size: int = -1) -> bytes:
         """As of any file; never more than what is left of one chunk."""
         self.on_read()
         if self._at == len(self._part) and self._part != _END:
             part = self._parts.get()
-            if isinstance(part, OSError):
-                raise part
-            if isinstance(part, Exception):
+            if isinstance(part, _DAMAGED):
                 raise zlib.error(str(part)) from part
+            if isinstance(part, BaseException):
+                raise part
             self._start, self._part, self._at = self._start + len(self._part), part, 0
         end = len(self._part) if size < 0 else self._at + size
         data = self._part[self._at : end]
@@ -82,15 +85,17 @@ class InflatedPng(io.RawIOBase):
     def _inflate(self) -> None:
         try:
             for part in self._chunks():
-                while not self._closing.is_set():
-                    with suppress(Full):
-                        self._parts.put(part, timeout=0.1)
-                        break
+                self._hand_over(part)
                 if self._closing.is_set():
                     return
-        except _ERRORS as error:
+        except BaseException as error:  # noqa: BLE001 (whatever it is, `read` raises it, or would wait for ever)
+            self._hand_over(error)
+
+    def _hand_over(self, part: bytes | BaseException) -> None:
+        while not self._closing.is_set():
             with suppress(Full):
-                self._parts.put(error, timeout=60)
+                self._parts.put(part, timeout=0.1)
+                return
 
     def _chunks(self) -> Iterator[bytes]:
         """The IDAT chunks, uncompressed, and the end."""

@@ -1,9 +1,13 @@
 """What a JPEG's header says of how it was written, which Pillow keeps to itself; no pixels here. Source: ISO 10918-1, annex B."""
 
 import struct
+from collections.abc import Callable
 from typing import BinaryIO
 
+UNFINISHED_ROWS = 64  # at most, of which a decoder holds all that the file has: two rows of blocks, each 32 high
+_LEAST_PIECE, _LARGEST_PIECE = 512, 65536
 _SCAN, _END = 0xDA, 0xD9
+_END_MARKER = bytes((0xFF, _END))
 _ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length: TEM, RSTn, SOI
 _FRAMES = {marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)}  # SOFn
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)  # baseline, extended, and extended with arithmetic coding
@@ -24,6 +28,48 @@ def comes_row_by_row(file: BinaryIO) -> bool:
         file.seek(before)
 
 
+class ScanReader:
+    """Reads a JPEG for its decoder: in pieces of few rows each, and its end only when nearly all rows are there.
+
+    libjpeg makes up what is missing before the end, any number of rows at once; nothing could hold it back. `share` of the
+    file is read at once; `is_nearly_done` tells whether all but UNFINISHED_ROWS are there. Raises OSError for a file that ends too early.
+    """
+
+    def __init__(self, file: BinaryIO, share: float, is_nearly_done: Callable[[], bool]) -> None:
+        self._file, self._is_nearly_done = file, is_nearly_done
+        self._scan = self._position_of_scan()
+        file.seek(0, 2)
+        self._piece = max(_LEAST_PIECE, min(int(share * file.tell()), _LARGEST_PIECE))
+        file.seek(0)
+        self._rest = b""  # from the end of the scan on
+
+    def __call__(self, _: int) -> bytes:
+        """The next piece; nothing at the end of the file."""
+        if not self._rest:
+            data, end = self._next()
+            self._rest = data[end:]
+            if end:
+                return data[:end]
+        rest, self._rest = self._rest, b""
+        if rest and not self._is_nearly_done():
+            raise OSError("image file is truncated")
+        self._scan = -1  # what follows is another picture, or none
+        return rest
+
+    def _next(self) -> tuple[bytes, int]:
+        start = self._file.tell()
+        data = self._file.read(self._piece)
+        while data.endswith(_END_MARKER[:1]) and (more := self._file.read(1)):
+            data += more
+        end = data.find(_END_MARKER, max(0, self._scan - start)) if self._scan >= 0 else -1
+        return data, len(data) if end < 0 else end
+
+    def _position_of_scan(self) -> int:
+        self._file.seek(0)
+        _is_one_scan(self._file)
+        return self._file.tell()
+
+
 def _is_one_scan(file: BinaryIO) -> bool:
     components = 0
     while file.read(1) == b"\xff":
@@ -35,7 +81,7 @@ def _is_one_scan(file: BinaryIO) -> bool:
         if marker == _END:
             return False
         (length,) = struct.unpack(">H", file.read(2))
-        segment = file.read(length - 2)
+        segment = file.read(max(0, length - 2))  # libjpeg lets shorter ones pass
         if marker in _FRAMES:
             if marker not in _SEQUENTIAL:
                 return False

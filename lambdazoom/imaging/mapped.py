@@ -4,10 +4,12 @@ Pillow's `load` decodes into memory that it takes from the system itself, all of
 rows can be used while later ones are still being decoded, and be given back: that is what streaming rests on. Two things of
 Pillow are needed that it does not document: `Image.core.map_buffer`, which `Image.frombuffer` calls for other modes than RGB,
 and that `ImageFile.load` decodes into `image.im` if there is one. `can_map` tries both once; where it fails we do without.
+Besides, `load` reads by `image.load_read` if there is one, as Pillow's own PNG and JPEG do.
 """
 
 import io
 import mmap
+from collections.abc import Callable
 from functools import cache
 
 from PIL import Image, ImageFile
@@ -22,12 +24,36 @@ def over(buffer: mmap.mmap | bytearray, offset: int, mode: str, size: tuple[int,
     return Image.Image()._new(core)  # noqa: SLF001
 
 
-def decode_into(image: ImageFile.ImageFile, target: Image.Image) -> None:
-    """Decode a picture that is opened, but not loaded, into `target`, of the same mode and size. Raises what Pillow's `load` raises."""
+def decode_into(image: ImageFile.ImageFile, target: Image.Image, read: Callable[[int], bytes] | None = None) -> None:
+    """Decode a picture that is opened, but not loaded, into `target`, of the same mode and size. Raises what Pillow's `load` raises.
+
+    `read` takes the place of its file's own.
+    """
     if (image.mode, image.size) != (target.mode, target.size):
         raise ValueError(f"{image.mode} of {image.size} is not {target.mode} of {target.size}")
+    if not image.tile:  # with an `im`, `load` would take it for loaded
+        raise OSError("cannot load this image")
     image.im = target.im
-    image.load()
+    if read:
+        image.load_read = read  # type: ignore[attr-defined]
+    try:
+        image.load()
+    finally:
+        image.im = Image.new(target.mode, (1, 1)).im  # it may live longer than our memory
+        if read:
+            del image.load_read  # type: ignore[attr-defined]
+
+
+def decoded_so_far(image: ImageFile.ImageFile) -> Image.Image | None:
+    """What `load` had decoded when it raised, as a picture with the same information; None if nothing."""
+    core = image._im  # noqa: SLF001 (`im` raises while there is none)
+    return image._new(core) if core is not None and core.size == image.size else None  # noqa: SLF001
+
+
+def rows_of(image: Image.Image) -> int:
+    """How many rows from the top hold anything but zeros."""
+    box = image.getbbox(alpha_only=False)
+    return box[3] if box else 0
 
 
 @cache

@@ -14,6 +14,7 @@ from pathlib import Path
 
 REGION = 2 << 20  # bytes: what is given back, and looked at, at once; a huge page on x86-64 and on arm64 with pages of 4 KiB
 
+_HUGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")  # where the system has them
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)  # named from Python 3.13 on
 
 
@@ -44,6 +45,10 @@ class PixelMemory:
             self._touched += 1
         return max(0, self._touched - 1) * REGION  # the last one may still be written to
 
+    def reaches(self, offset: int) -> bool:
+        """Whether anything near this byte was written; True where the system doesn't tell."""
+        return not self._residency.is_known or self._residency.of(self._address + offset // REGION * REGION)
+
     def release(self, end: int) -> None:
         """Give back what lies before byte `end`; it is never read again."""
         regions = self._regions if end >= self._regions * REGION else end // REGION
@@ -69,7 +74,7 @@ class _Residency:
 
     def __init__(self) -> None:
         self._pages = ctypes.create_string_buffer(REGION // mmap.PAGESIZE)
-        self.is_known = True
+        self.is_known = not _has_larger_pages()  # else one write would fill more than a region, and say too much
         try:
             self._mincore = ctypes.CDLL(None).mincore
         except (OSError, AttributeError):
@@ -82,6 +87,13 @@ class _Residency:
         if not self.is_known or self._mincore(address, REGION, self._pages) != 0:
             return False
         return any(page & 1 for page in self._pages.raw)
+
+
+def _has_larger_pages() -> bool:
+    try:
+        return int(_HUGE_PAGE.read_text(encoding="ascii")) > REGION
+    except (OSError, ValueError):
+        return mmap.PAGESIZE > REGION
 
 
 def resident_memory() -> int:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from lambdazoom.imaging import mapped
 from lambdazoom.imaging.canvas import LEAST_BYTES
+from lambdazoom.imaging.holding import NARROW, Held
 from lambdazoom.imaging.memory import REGION
-from lambdazoom.imaging.tiler import rows_ahead
+from lambdazoom.imaging.tiler import available_cores, rows_ahead
 from lambdazoom.model.errors import NeedsMoreMemory
 from lambdazoom.model.geometry import Level, Pyramid
 
-_WORKING = 24 << 20  # what Pillow's codecs, the threads and the tiles on their way take, whatever the image
-_COEFFICIENT = 2  # bytes: what libjpeg keeps of each sample, where it can't decode row by row (libjpeg.txt, "Memory management")
-_NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # bytes a pixel; all other modes have 4
+_WORKING = 10 << 20  # what Pillow's codecs and the threads take, whatever the image
+_TILE_COPIES = 3  # of the tile that a thread encodes: its pixels, what an encoder makes of them, its bytes
+_GREY = ("1", "L", "LA", "La")  # these, and all of 16 bits, become grey tiles
 
 
 @dataclass(frozen=True)
@@ -31,41 +32,49 @@ class Whole:
 
     kind: str
     advice: str
-    coefficients: float = 0.0  # samples a pixel that libjpeg keeps
-    copies: int = 0  # bytes a pixel beside the decoded one, while it is converted or turned
+    held: Held
 
 
-def streamed(pyramid: Pyramid, mode: str, on_the_way: int = 0) -> int:
-    """Bytes for rows that stream; `on_the_way` is what the decoder holds besides."""
-    return _WORKING + on_the_way + sum(_window(level, pyramid, mode) for level in pyramid.levels)
+def streamed(pyramid: Pyramid, mode: str, rows: int = 0, on_the_way: int = 0) -> int:
+    """Bytes for rows that stream; so many `rows` come at once, and `on_the_way` is what the decoder holds besides."""
+    return _working(pyramid) + on_the_way + sum(_window(level, pyramid, mode, rows) for level in pyramid.levels)
 
 
 def decoded_whole(pyramid: Pyramid, mode: str, whole: Whole) -> int:
     """Bytes for an image of this mode that is there as a whole before its first tile."""
-    pixels = pyramid.width * pyramid.height
-    image = int(pixels * (_NARROW.get(mode, 4) + whole.copies + _COEFFICIENT * whole.coefficients))
-    return _WORKING + image + sum(_window(level, pyramid, "RGB") for level in pyramid.levels[:-1])
+    pixels, held, image = pyramid.width * pyramid.height, whole.held, NARROW.get(mode, 4)
+    loading = int(pixels * (image + max(held.decoding, held.kept + held.converting))) + held.piece
+    tiled = "L" if mode in _GREY or mode.startswith("I") else "RGB"
+    there = int(pixels * ((mapped.BYTES_A_PIXEL[tiled] if held.converting else image) + held.kept))
+    cutting = there + sum(_window(level, pyramid, tiled) for level in pyramid.levels[:-1])
+    return _working(pyramid) + max(loading, cutting)
 
 
 def check(name: str, kind: str, advice: str, needed: int, limit: MemoryLimit) -> None:
     """Raise NeedsMoreMemory if `needed` bytes are more than there are."""
     if not limit.size or needed <= limit.size:
         return
-    there = f"the function has {_gigabytes(limit.size)}" if limit.is_function else f"{_gigabytes(limit.size)} are allowed"
+    there = f"the function has {_in_words(limit.size)}" if limit.is_function else f"{_in_words(limit.size)} are allowed"
     way_out = "Raise memory_size" if limit.is_function else "Raise LAMBDAZOOM_MEMORY_LIMIT"
-    raise NeedsMoreMemory(f"{name} is {kind} and needs about {_gigabytes(needed)}; {there}. {way_out}, or {advice}.")
+    raise NeedsMoreMemory(f"{name} is {kind} and needs about {_in_words(needed)}; {there}. {way_out}, or {advice}.")
 
 
-def _window(level: Level, pyramid: Pyramid, mode: str) -> int:
+def _working(pyramid: Pyramid) -> int:
+    side = pyramid.recipe.tile_size + 2 * pyramid.recipe.overlap
+    tile = min(side, pyramid.width) * min(side, pyramid.height) * mapped.BYTES_A_PIXEL["RGB"]
+    return _WORKING + available_cores() * _TILE_COPIES * tile
+
+
+def _window(level: Level, pyramid: Pyramid, mode: str, rows_at_once: int = 0) -> int:
     """The most that a level holds at once."""
     stride = level.width * mapped.BYTES_A_PIXEL[mode]
     if stride * level.height < LEAST_BYTES:
         return stride * level.height
     halvings = len(pyramid.levels) - 1 - level.index
     tile_size = pyramid.recipe.tile_size
-    rows = min(level.height, 2 * tile_size + (rows_ahead(tile_size) >> halvings))
+    rows = min(level.height, 2 * tile_size + (max(rows_at_once, rows_ahead(tile_size)) >> halvings))
     return stride * rows + 2 * REGION
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB"
+def _in_words(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 10**9 else f"{size / 1e6:,.0f} MB"

@@ -26,6 +26,7 @@ _DESCRIBING = (_BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _SAMPLES, _PLANES
 _NONE, _LZW, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE, _LZMA, _ZSTD, _WEBP = 1, 5, 7, 8, 32773, 32946, 34925, 50000, 50001
 _BY_ITSELF = (_NONE, _LZW, _JPEG, _DEFLATE, _PACKBITS, _OLD_DEFLATE, _LZMA, _ZSTD, _WEBP)  # not the first JPEG in TIFF, 6
 _LONG = 4
+_MOST_BYTES, _MOST_BYTES_BESIDE = 16, 1 << 20  # of a band in the file, a pixel and in all: more is no image, but an attack on memory
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class Bands:
         return max(sum(self.counts[span]) for span in map(self._span, self))
 
     @property
+    def piece(self) -> int:
+        """The bytes that libtiff takes for the pixels of one strip or tile; none are taken where they are not compressed."""
+        is_plain = self.tags.get(_COMPRESSION, _NONE) == _NONE
+        return 0 if is_plain else self.rows * self.width * sum(self.tags.get(_BITS, (1,))) // 8 // self.across
+
+    @property
     def _is_tiled(self) -> bool:
         return _TILE_WIDTH in self.tags
 
@@ -69,6 +76,15 @@ class Bands:
         start = len(self._directory(rows, [0] * len(pieces), pieces)) if self._is_tiled else 0
         offsets = list(accumulate(map(len, pieces[:-1]), initial=start))
         return TiffImageFile(io.BytesIO(b"".join([self._directory(rows, offsets, pieces), *pieces])))
+
+    def is_there(self, rows: Rows, descriptor: int) -> bool:
+        """Whether the file holds all of this band."""
+        size, span = os.fstat(descriptor).st_size, self._span(rows)
+        return all(offset + count <= size for offset, count in zip(self.offsets[span], self.counts[span], strict=True))
+
+    def rows_there(self, descriptor: int) -> int:
+        """How many rows are in bands that the file holds."""
+        return sum(rows.bottom - rows.top for rows in self if self.is_there(rows, descriptor))
 
     def _span(self, rows: Rows) -> slice:
         return slice(rows.top // self.rows * self.across, -(-rows.bottom // self.rows) * self.across)
@@ -98,27 +114,49 @@ def bands(image: TiffImageFile) -> Bands | None:
     """How this page can be taken apart; None if it can't, or if nothing would be gained: then Pillow decodes it whole."""
     tags = image.tag_v2
     compression = tags.get(_COMPRESSION, _NONE)
-    if compression not in _BY_ITSELF or tags.get(_PLANES, 1) != 1:
+    if compression not in _BY_ITSELF or tags.get(_PLANES, 1) != 1 or (_TILE_WIDTH in tags and _STRIP_OFFSETS in tags):
         return None
     if _TILE_WIDTH in tags:
-        rows, across = tags.get(_TILE_LENGTH, 0), -(-image.width // max(1, tags[_TILE_WIDTH]))
+        rows, piece_width = tags.get(_TILE_LENGTH, 0), tags[_TILE_WIDTH]
         offsets, counts = tags.get(_TILE_OFFSETS, ()), tags.get(_TILE_COUNTS, ())
     else:
-        rows, across = min(tags.get(_STRIP_ROWS, image.height), image.height), 1
+        rows, piece_width = min(tags.get(_STRIP_ROWS, image.height), image.height), image.width
         offsets, counts = tags.get(_STRIP_OFFSETS, ()), tags.get(_STRIP_COUNTS, ())
-    if rows < 1 or not len(offsets) == len(counts) == across * -(-image.height // rows) or not all(counts):
+    if rows < 1 or piece_width < 1:
+        return None
+    across = -(-image.width // piece_width)
+    if not len(offsets) == len(counts) == across * -(-image.height // rows) or min(counts) < 1:
         return None  # parts are missing, or sizes: what is left of such a file is for Pillow to say
-    found = Bands(image.width, image.height, rows, across, tuple(offsets), tuple(counts), tags)
-    if compression == _NONE and across == 1 and rows > BAND_ROWS:
-        found = _cut_finer(found)
-    return found if found.rows < image.height else None
+    found: Bands | None = Bands(image.width, image.height, rows, across, tuple(offsets), tuple(counts), tags)
+    if found and compression == _NONE:
+        found = _uncompressed(found, piece_width)
+    if not found or found.rows >= image.height or found.largest > _MOST_BYTES * found.step * across * piece_width + _MOST_BYTES_BESIDE:
+        return None
+    return found
 
 
-def _cut_finer(found: Bands) -> Bands:
-    """A single uncompressed strip, as many programs write it, cut at any rows."""
+def bytes_of_piece(image: TiffImageFile) -> int:
+    """What libtiff holds of one strip or tile while it decodes the page: what the file has of it, and its pixels."""
+    tags = image.tag_v2
+    if tags.get(_COMPRESSION, _NONE) == _NONE:
+        return 0
+    if _TILE_WIDTH in tags:
+        width, rows, counts = tags[_TILE_WIDTH], tags.get(_TILE_LENGTH, 0), tags.get(_TILE_COUNTS, ())
+    else:
+        width, rows, counts = image.width, min(tags.get(_STRIP_ROWS, image.height), image.height), tags.get(_STRIP_COUNTS, ())
+    return int(max(counts, default=0) + -(-width * sum(tags.get(_BITS, (1,))) // 8) * rows)
+
+
+def _uncompressed(found: Bands, piece_width: int) -> Bands | None:
+    """The same, a single strip, as many programs write it, cut finer; None if too few bytes are said to be there."""
     bits = found.tags.get(_BITS, (1,))  # of each sample, also of those that Pillow passes over
-    row = -(-found.width * sum(bits) // 8)
-    if len(found.offsets) > 1 or len(bits) != found.tags.get(_SAMPLES, 1) or found.counts[0] < row * found.height:
+    if len(bits) != found.tags.get(_SAMPLES, 1):
+        return None
+    row = -(-piece_width * sum(bits) // 8)
+    last = found.rows if _TILE_WIDTH in found.tags else (found.height - 1) % found.rows + 1
+    if min(found.counts[:-1], default=row * found.rows) < row * found.rows or found.counts[-1] < row * last:
+        return None  # Pillow goes by the size of the image
+    if len(found.counts) > 1 or _TILE_WIDTH in found.tags:
         return found
     tops = range(0, found.height, BAND_ROWS)
     offsets = tuple(found.offsets[0] + top * row for top in tops)

@@ -132,7 +132,7 @@ class Tiler:
 
         with self._changed:
             self._pieces += 1
-        self._pool.submit(self._guarded, piece)
+        self._submit(piece)
 
     def wait_for_room(self, bottom: int) -> None:
         """Wait until enough of the rows above `bottom` are cut, that rows up to there may come. Raises Stopped."""
@@ -171,7 +171,13 @@ class Tiler:
                 parts = list(self._parts(index, tile_row))
                 self._open_parts[index, tile_row] = len(parts)
                 for part in parts:
-                    self._pool.submit(self._guarded, partial(self._part, index, tile_row, part))
+                    self._submit(partial(self._part, index, tile_row, part))
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        try:
+            self._pool.submit(self._guarded, work)
+        except RuntimeError as error:  # there is no room for one thread more
+            raise MemoryError(str(error)) from error
 
     def _parts(self, index: int, tile_row: int) -> Iterator[Callable[[], None]]:
         """What is to be done with a tile row: halve it first, for that feeds the next level, and encode it piece by piece."""

@@ -20,11 +20,18 @@ _TURNS = {
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8, so far as it is known before the pixels are read: a PNG may tell it behind them."""
     try:
-        # PNG's own getexif would decode the whole image first
-        found = (Image.Image.getexif(image) if isinstance(image, PngImageFile) else image.getexif()).get(_ORIENTATION, 1)
+        found = known_exif(image).get(_ORIENTATION, 1)
     except BROKEN:
         return 1  # an EXIF block that can't be read turns nothing
     return found if found in _TURNS else 1
+
+
+def known_exif(image: Image.Image) -> Image.Exif:
+    """The EXIF block, so far as it is known before the pixels are read. Raises one of BROKEN."""
+    if isinstance(image, PngImageFile):  # its own getexif would decode the whole image first, and keep what it found so far
+        known, image = image.info, Image.new("1", (1, 1))
+        image.info = known
+    return image.getexif()
 
 
 def upright(image: Image.Image) -> Image.Image:

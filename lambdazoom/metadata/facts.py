@@ -1,4 +1,4 @@
-"""What a caption says, out of all tags: title, creator, rights, description. Nothing is read here, and nothing judged fit to share."""
+"""What a caption says, out of all tags: title, creator, rights, description, camera, date; nothing is judged fit to share here."""
 
 import re
 from collections.abc import Mapping
@@ -17,22 +17,47 @@ SOURCES = {
         "EXIF:IFD0:XPComment",
         "PNG:Description",
     ),
+    "taken": (
+        "EXIF:ExifIFD:DateTimeOriginal",
+        "XMP:XMP-photoshop:DateCreated",
+        "XMP:XMP-exif:DateTimeOriginal",
+        "IPTC:DateCreated",
+        "XMP:XMP-xmp:CreateDate",
+        "EXIF:ExifIFD:CreateDate",
+    ),
 }
 """Who is believed first: what people write today (XMP), what agencies wrote (IPTC), what cameras and Windows fill in (EXIF), PNG's own.
 
 For creator, rights and description the first three are those that the Metadata Working Group's guidelines 2.0 keep in step;
-the order is ours, because cameras write into EXIF unasked.
+the order is ours, because cameras write into EXIF unasked. Of the date, it is the camera that knows.
 """
+MAKE = ("EXIF:IFD0:Make", "XMP:XMP-tiff:Make")
+MODEL = ("EXIF:IFD0:Model", "XMP:XMP-tiff:Model")
 
 LANGUAGES = ("x-default", "en")
 
+_DATE = re.compile(r"([0-9]{4})[:-](0[1-9]|1[0-2])[:-](0[1-9]|[12][0-9]|3[01])\b", re.ASCII)
 _COPY = re.compile(r":Copy\d+(?=:[^:]+$)")
 
 
 def caption(metadata: Metadata) -> Caption:
     """The first of each fact's sources that says anything; several creators are joined by ", "."""
     origins = _by_origin(metadata.tags)
-    return Caption(**{fact: _first(origins, sources) for fact, sources in SOURCES.items()})
+    facts = {fact: _first(origins, sources) for fact, sources in SOURCES.items()}
+    facts["taken"] = _date(facts["taken"])
+    return Caption(**facts, camera=_camera(_first(origins, MAKE), _first(origins, MODEL)))
+
+
+def _camera(make: str, model: str) -> str:
+    """ "FUJIFILM X-T5"; many models say their maker's name themselves ("NIKON CORPORATION", "NIKON D850")."""
+    brand = make.partition(" ")[0]
+    return model if brand and model.lower().startswith(brand.lower()) else f"{make} {model}".strip()
+
+
+def _date(text: str) -> str:
+    """The day at the beginning of exiftool's text for a moment, as ISO 8601 has it; "" if it tells none."""
+    found = _DATE.match(text)
+    return "-".join(found.groups()) if found and found[1] != "0000" else ""
 
 
 def without_copy(key: str) -> str:

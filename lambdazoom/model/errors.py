@@ -50,6 +50,12 @@ class ImageTooLarge(ImageError):
     code = "image-too-large"
 
 
+class NeedsMoreMemory(ImageError):
+    """More memory would be needed than there is; known before the work starts."""
+
+    code = "needs-more-memory"
+
+
 class MetadataError(LambdaZoomError):
     """The metadata could not be read; the tiles are made all the same."""
 
@@ -122,10 +128,36 @@ class Conflict(StorageError):
     code = "conflict"
 
 
+class AlreadyThere(StorageError):
+    """An original of that name exists; nothing was overwritten."""
+
+    code = "exists"
+    retryable = False
+
+
+class NoRoom(StorageError):
+    """There is too little room for what was to be stored."""
+
+    code = "no-room"
+
+
+class Incomplete(StorageError):
+    """An upload lacks parts, or they don't fit together; they can be sent again."""
+
+    code = "incomplete"
+
+
 class Interrupted(LambdaZoomError):
     """The work was asked to stop before it was done; nothing was published."""
 
     code = "interrupted"
+    retryable = True
+
+
+class OutOfTime(LambdaZoomError):
+    """The time limit of the call came too near; nothing was published."""
+
+    code = "out-of-time"
     retryable = True
 
 

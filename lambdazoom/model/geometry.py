@@ -15,6 +15,7 @@ ENGINE = 2  # raised when the same recipe starts to give other tiles
 
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 SUBSAMPLINGS = ("4:2:0", "4:4:4")
+WHITE = "#ffffff"
 
 
 class Box(NamedTuple):
@@ -37,7 +38,8 @@ class Recipe:
 
     `tile_size` is the side of a tile without overlap, `overlap` the pixels shared across each inner edge, `format` a key of
     CONTENT_TYPES and at the same time the tiles' file name extension, `quality` that of JPEG or WebP, 1 to 100, and
-    `subsampling`, one of SUBSAMPLINGS, tells whether JPEG tiles keep the colour of each pixel or of each four.
+    `subsampling`, one of SUBSAMPLINGS, tells whether JPEG tiles keep the colour of each pixel or of each four. `background`,
+    as #rrggbb in small letters, is what shows through transparent parts.
     """
 
     tile_size: int = 254
@@ -45,6 +47,7 @@ class Recipe:
     format: str = "jpg"
     quality: int = 80
     subsampling: str = "4:2:0"
+    background: str = WHITE
 
     @property
     def fingerprint(self) -> str:
@@ -52,6 +55,8 @@ class Recipe:
         quality = "" if self.format == "png" else f" q{self.quality}"
         if self.format == "jpg" and self.subsampling != "4:2:0":
             quality += f" {self.subsampling}"
+        if self.background != WHITE:
+            quality += f" {self.background}"
         return f"{self.tile_size}+{self.overlap} {self.format}{quality} e{ENGINE}"
 
     @property

@@ -115,8 +115,8 @@ class ImageKey:
         return len(encoded) <= MAX_NAME_BYTES and all(len(segment) <= MAX_SEGMENT_BYTES for segment in encoded.split(b"/"))
 
     @property
-    def _short_name(self) -> str:
-        # `~l` opens no escape, so no stored name looks like this
+    def short_name(self) -> str:
+        """The stored name, or what stands for it where it is too long: `~l` opens no escape, so no stored name looks like this."""
         return self.name if self.is_storable else f"~long/{hashlib.sha256(self.name.encode()).hexdigest()}"
 
     @property
@@ -132,25 +132,13 @@ class ImageKey:
     @property
     def record(self) -> str:
         """In the metadata store: the record."""
-        return f"_lambdazoom/records/{self._short_name}.json"
-
-    def index(self, kind: str) -> str:
-        """In the metadata store: the empty object that lists this image under `kind` ('active', 'failed', ...)."""
-        return f"_lambdazoom/{kind}/{self._short_name}{LEAF}"
-
-    def published(self, version: SourceVersion) -> str:
-        """In the metadata store: the empty object that says which version is on show."""
-        return f"_lambdazoom/published/{self._short_name}/~v{version.fingerprint}"  # `~v` opens no escape: no key looks like this
-
-    def newest(self, seen_at: datetime) -> str:
-        """In the metadata store: the empty object that lists this image by time, the latest first."""
-        return f"_lambdazoom/newest/{inverted_time(seen_at)}/{self._short_name}{LEAF}"
+        return f"_lambdazoom/records/{self.short_name}.json"
 
 
 def inverted_time(moment: datetime) -> str:
-    """A moment (milliseconds) as text that sorts the latest first, cut so that no folder gets millions of entries."""
+    """A moment (milliseconds) as text that sorts the latest first, cut so that no folder gets more than a hundred others."""
     digits = f"{10**14 - int(moment.timestamp() * 1000):014d}"
-    return f"{digits[:5]}/{digits[5:8]}/{digits[8:]}"
+    return f"{digits[:5]}/{digits[5:7]}/{digits[7:9]}/{digits[9:11]}/{digits[11:]}"
 
 
 @dataclass(frozen=True)

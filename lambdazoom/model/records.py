@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey, SourceVersion
+from lambdazoom.model.prices import Requests
+
+T = TypeVar("T")
 
 SCHEMA = 1
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # a run that works writes progress every 5 s at most
@@ -60,12 +63,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Caption:
-    """What a page says about an image; empty where the file tells nothing."""
+    """What a page says about an image; empty where the file tells nothing. `taken` is a date, "2024-05-17"."""
 
     title: str = ""
     creator: str = ""
     rights: str = ""
     description: str = ""
+    camera: str = ""
+    taken: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,11 +88,33 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """What it took to make an image, and what that cost.
+
+    `source_bytes`, `tile_bytes` and `peak_memory` (of the whole process) in bytes; `requests` to S3 until this was written;
+    `stages` are pairs of a name and its seconds; `dollars` by the prices of the time, for S3's requests and Lambda's
+    seconds; `dollars_a_month` for keeping the tiles on S3. On folders nothing is asked for, outside Lambda no seconds are.
+    """
+
+    source_bytes: int = 0
+    pixels: int = 0
+    tiles: int = 0
+    tile_bytes: int = 0
+    requests: Requests = field(default_factory=Requests)
+    stages: tuple[tuple[str, float], ...] = ()
+    peak_memory: int = 0
+    dollars: float = 0.0
+    dollars_a_month: float = 0.0
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """All that is known of one image and of the version of its source that was looked at last.
 
-    Sizes are in pixels after orientation, `tile_bytes` and `version.size` in bytes, times aware UTC. `run` and `heartbeat_at`
-    belong to the run that works on it now, and are empty when none does.
+    Sizes are in pixels after orientation, `way` tells how the pixels were read ("row by row", "whole"), `tile_bytes`, `predicted_memory`
+    (of the whole process, told from the header) and `version.size` in bytes, times aware UTC. `run`, `owner` (its process)
+    and `heartbeat_at` belong to the run that works on it now, and are empty when none does. `attempts` counts the runs that began
+    with this version, `cut_short` those that were killed or ran out of time.
     """
 
     key: str
@@ -97,6 +124,8 @@ class ImageRecord:
     metadata: Step | None = None
     removed_at: datetime | None = None
     kind: str = ""
+    way: str = ""
+    predicted_memory: int = 0
     width: int = 0
     height: int = 0
     tile_count: int = 0
@@ -108,10 +137,13 @@ class ImageRecord:
     remarks: tuple[str, ...] = ()
     caption: Caption = field(default_factory=Caption)
     attempts: int = 0
+    cut_short: int = 0
     run: str = ""
+    owner: str = ""
     heartbeat_at: datetime | None = None
     progress: Progress | None = None
     finished_at: datetime | None = None
+    receipt: Receipt | None = None
     schema: int = SCHEMA
 
     @property
@@ -159,7 +191,7 @@ class ImageRecord:
 
     def at_rest(self) -> "ImageRecord":
         """The record with no run at work."""
-        return replace(self, run="", heartbeat_at=None, progress=None)
+        return replace(self, run="", owner="", heartbeat_at=None, progress=None)
 
     def to_json(self) -> bytes:
         """The record as JSON text in ASCII (keys may hold bytes that are no UTF-8)."""
@@ -201,8 +233,20 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _known(kind: type[T], document: Mapping[str, Any], **unpacked: Any) -> T:
+    """A value of JSON; fields that a later version of the program has added are passed over."""
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type] # all that is packed here are dataclasses
+    return kind(**{name: value for name, value in {**document, **unpacked}.items() if name in names})
+
+
 def _step_from(document: Mapping[str, Any]) -> Step:
-    return Step(**{**document, "outcome": Outcome(document["outcome"])})
+    return _known(Step, document, outcome=Outcome(document["outcome"]))
+
+
+def _receipt_from(document: Mapping[str, Any]) -> Receipt:
+    requests = _known(Requests, document.get("requests", {}))
+    stages = tuple((str(name), float(seconds)) for name, seconds in document.get("stages", ()))
+    return _known(Receipt, document, requests=requests, stages=stages)
 
 
 _UNPACK: dict[str, Callable[[Any], Any]] = {
@@ -214,6 +258,7 @@ _UNPACK: dict[str, Callable[[Any], Any]] = {
     "tiles": _step_from,
     "metadata": _step_from,
     "remarks": tuple,
-    "caption": lambda document: Caption(**document),
-    "progress": lambda document: Progress(**document),
+    "caption": lambda document: _known(Caption, document),
+    "progress": lambda document: _known(Progress, document),
+    "receipt": _receipt_from,
 }

@@ -8,11 +8,13 @@ from typing import Any, Self
 
 from lambdazoom.model import passwords
 from lambdazoom.model.errors import SettingsError
-from lambdazoom.model.geometry import CONTENT_TYPES, Recipe
+from lambdazoom.model.geometry import CONTENT_TYPES, SUBSAMPLINGS, WHITE, Recipe
 from lambdazoom.model.places import Bucket, Folder, parse_place
+from lambdazoom.model.prices import Prices, parse_prices
 
 PREFIX = "LAMBDAZOOM_"
 MAX_PIXELS = 4_000_000_000
+MAX_UPLOAD_BYTES = 10_000_000_000
 SECRET_CHARACTERS = 32
 
 # names of the program that LambdaZoom follows, and what they are called here
@@ -39,6 +41,10 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _megabytes(text: str) -> int:
+    return _whole_number(64, 10**7)(text) if text else 0
+
+
 def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -52,6 +58,12 @@ def _address(text: str) -> str:
     if text and not text.startswith(("https://", "http://")):
         raise ValueError("an address that starts with https:// or http://")
     return text.rstrip("/")
+
+
+def _colour(text: str) -> str:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError("a colour as #rrggbb")
+    return text.lower()
 
 
 def _session_secret(text: str) -> str:
@@ -84,15 +96,28 @@ SETTINGS = (
     Setting(
         "LAMBDAZOOM_SOURCE",
         "data/source",
-        "Where images are put: a folder, or `s3://bucket/prefix`. It is only ever read.",
+        "Where images are put: a folder, or `s3://bucket/prefix`. Nothing in it changes but what somebody uploads or deletes on the pages.",
         parse_place,
     ),
     Setting("LAMBDAZOOM_ZOOM", "data/zoom", "Where descriptors and tiles go: a folder, or `s3://bucket/prefix`.", parse_place),
     Setting("LAMBDAZOOM_METADATA", "data/metadata", "Where metadata and records go: a folder, or `s3://bucket/prefix`.", parse_place),
     Setting("LAMBDAZOOM_TILE_SIZE", "254", "The side of a tile in pixels, without overlap.", _whole_number(64, 4096)),
     Setting("LAMBDAZOOM_OVERLAP", "1", "Pixels that neighbouring tiles share on each side.", _whole_number(0, 16)),
-    Setting("LAMBDAZOOM_FORMAT", "jpg", "The format of the tiles: jpg or png.", _one_of(tuple(CONTENT_TYPES))),
-    Setting("LAMBDAZOOM_QUALITY", "80", "The quality of JPEG tiles, 1 to 100.", _whole_number(1, 100)),
+    Setting("LAMBDAZOOM_FORMAT", "jpg", "The format of the tiles: jpg, png or webp.", _one_of(tuple(CONTENT_TYPES))),
+    Setting("LAMBDAZOOM_QUALITY", "80", "The quality of JPEG and WebP tiles, 1 to 100.", _whole_number(1, 100)),
+    Setting(
+        "LAMBDAZOOM_SUBSAMPLING",
+        "4:2:0",
+        "How JPEG tiles keep colour: 4:2:0, one sample for four pixels, or 4:4:4, for fine coloured lines.",
+        _one_of(SUBSAMPLINGS),
+    ),
+    Setting("LAMBDAZOOM_BACKGROUND", WHITE, "What shows through transparent parts of an image, as #rrggbb: tiles are opaque.", _colour),
+    Setting(
+        "LAMBDAZOOM_TRUNCATED",
+        "refuse",
+        "What becomes of an image whose file ends too early: refuse, or accept, which publishes what could be read and says so.",
+        _one_of(("refuse", "accept")),
+    ),
     Setting(
         "LAMBDAZOOM_TILES_URL",
         "",
@@ -105,6 +130,21 @@ SETTINGS = (
         "An image that claims more pixels than this is refused before it is decoded.",
         _whole_number(1, 10**12),
     ),
+    Setting(
+        "LAMBDAZOOM_MANAGE_SOURCE",
+        "auto",
+        "Whether the pages may upload to the source and delete from it: yes, no, or auto, which means yes for a folder, no for a bucket. "
+        "`init --manage-source` sets it together with the right that the function needs.",
+        _one_of(("auto", "yes", "no")),
+    ),
+    Setting("LAMBDAZOOM_MAX_UPLOAD_BYTES", str(MAX_UPLOAD_BYTES), "The largest file that may be uploaded.", _whole_number(1, 5 * 10**12)),
+    Setting(
+        "LAMBDAZOOM_MEMORY_LIMIT",
+        "",
+        "An image that needs more memory than this, in megabytes, is refused before it is decoded. On Lambda the function's size is the "
+        "limit, if none is set.",
+        _megabytes,
+    ),
     Setting("LAMBDAZOOM_JOBS", "2", "How many images `serve` works on at the same time.", _whole_number(1, 64)),
     Setting("LAMBDAZOOM_EXIFTOOL", "", "The path of exiftool, if it is not the one that `make` installs or the one on PATH."),
     Setting("LAMBDAZOOM_EXIFTOOL_SECONDS", "30", "How long exiftool may take for one file.", _whole_number(1, 600)),
@@ -113,6 +153,13 @@ SETTINGS = (
         "3600",
         "How long a replaced or removed pyramid keeps its tiles, for viewers that still show it.",
         _whole_number(0, 10**8),
+    ),
+    Setting(
+        "LAMBDAZOOM_PRICES",
+        "",
+        "What AWS asks in your region, where it isn't us-east-1's list price: dollars as `put_1000=0.0054 get_1000=0.00043`, and likewise "
+        "`gb_second`, `invocation`, `gb_month`. Receipts and estimates are reckoned by it.",
+        parse_prices,
     ),
     Setting(
         "LAMBDAZOOM_PASSWORD_HASH",
@@ -137,6 +184,7 @@ class Settings:
     """All settings, read and checked.
 
     `texts` and `origins` say for each name what was read, and where it came from; a secret's text is "set", or nothing.
+    `function_memory` is what Lambda says of the function that this runs in, in megabytes; 0 elsewhere.
     """
 
     source: Folder | Bucket
@@ -146,16 +194,24 @@ class Settings:
     overlap: int
     format: str
     quality: int
+    subsampling: str
+    background: str
+    truncated: str
     tiles_url: str
     max_pixels: int
+    manage_source: str
+    max_upload_bytes: int
+    memory_limit: int
     jobs: int
     exiftool: str
     exiftool_seconds: int
     grace_seconds: int
+    prices: Prices
     password_hash: str = field(repr=False)
     session_secret: str = field(repr=False)
     texts: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    function_memory: int = 0
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
@@ -165,12 +221,18 @@ class Settings:
         origins = {setting.name: "environment" if setting.name in environment else "default" for setting in SETTINGS}
         texts = {setting.name: _shown(setting, environment.get(setting.name, setting.default)) for setting in SETTINGS}
         _refuse_half_a_password(texts)
-        return cls(**values, texts=texts, origins=origins)
+        memory = environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")
+        return cls(**values, texts=texts, origins=origins, function_memory=int(memory) if memory.isdecimal() else 0)
+
+    @property
+    def manages_source(self) -> bool:
+        """Whether the pages may upload to the source and delete from it."""
+        return self.manage_source == "yes" or (self.manage_source == "auto" and isinstance(self.source, Folder))
 
     @property
     def recipe(self) -> Recipe:
         """How pyramids are made."""
-        return Recipe(self.tile_size, self.overlap, self.format, self.quality)
+        return Recipe(self.tile_size, self.overlap, self.format, self.quality, self.subsampling, self.background)
 
 
 def _read(setting: Setting, environment: Mapping[str, str]) -> Any:

@@ -1,6 +1,7 @@
 """AWS as an operator meets it: clients by boto3's chain, the account in use, and refusals as our own errors."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,13 @@ def open_aws(region: str, profile: str | None) -> Aws:
         unknown = Aws(session, "", region)
         account = unknown.client("sts").get_caller_identity()["Account"]
         return Aws(session, account, region)
+
+
+def call_function(name: str, event: Mapping[str, Any]) -> None:
+    """Have Lambda run a function of this account and region with that event, soon and by itself."""
+    with asking():
+        client = Aws(boto3.Session(), "", boto3.Session().region_name or "us-east-1").client("lambda")
+        client.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event).encode())
 
 
 @contextmanager

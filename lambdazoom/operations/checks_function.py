@@ -10,7 +10,17 @@ from lambdazoom.operations.checks_buckets import Findings, Site
 from lambdazoom.operations.checks_here import missing_permissions
 from lambdazoom.operations.findings import ok, problem, warning
 from lambdazoom.operations.init import EVENTS
+from lambdazoom.operations.remote_zip import names_in
 from lambdazoom.operations.stage import Stage
+
+PARTS = {
+    "exiftool": "build/lambda/exiftool",
+    "its modules": "build/lambda/image-exiftool/exiftool",
+    "perl": "build/lambda/perl/bin/perl",
+    "the viewer": "static/vendor/openseadragon/openseadragon.min.js",
+    "the application": "app.py",
+}
+"""What the deployed zip must hold, as `prepare` builds it and Zappa packs it."""
 
 AT_ONCE = 200  # uploads in one go, as people do
 MADE_BY_A_DEPLOYMENT = 2  # statements for S3 that Zappa adds: one under a random name, one named after the bucket
@@ -64,6 +74,18 @@ def _held(function: Mapping[str, Any], name: str) -> object:
     if name == "ephemeral_storage":
         return function.get("EphemeralStorage", {}).get("Size", 512)
     return function.get({"memory_size": "MemorySize", "timeout_seconds": "Timeout", "runtime": "Runtime"}[name])
+
+
+def code(site: Site) -> Findings:
+    """The zip that is deployed holds what the function runs on beside Python."""
+    answer = found(site.aws.client("lambda").get_function, (), FunctionName=site.stage.function_name)
+    names = names_in(answer["Code"]["Location"])
+    missing = [what for what, name in PARTS.items() if name not in names]
+    if missing:
+        what = f"The zip of {site.stage.function_name} lacks {', '.join(missing)}"
+        yield problem(f"{what}.", f"Run `zappa update {site.stage.name}` in the folder of LambdaZoom; its prebuild_script makes them.")
+    else:
+        yield ok(f"The function's zip holds {', '.join(PARTS)}.")
 
 
 def notification(site: Site) -> Findings:

@@ -14,7 +14,7 @@ from lambdazoom.operations.access import PASSWORD_HASH, secrets_url
 from lambdazoom.operations.buckets import Notification
 from lambdazoom.operations.findings import Finding, ok, problem, warning
 from lambdazoom.operations.init import EVENTS
-from lambdazoom.operations.stage import PLACES, POLICY_FILE, Stage, read_policy
+from lambdazoom.operations.stage import MANAGE_SOURCE, PLACES, POLICY_FILE, Stage, read_policy
 
 PROJECT = Path(__file__).resolve().parents[2]
 VIEWER = PROJECT / "static" / "vendor" / "openseadragon" / "openseadragon.min.js"
@@ -152,12 +152,15 @@ def policy_file(stage: Stage) -> Findings:
         yield ok(f"{stage.policy_path.name} allows what these buckets need.")
 
 
-def missing_permissions(stage: Stage, held: policy.Document, account: str, services: tuple[str, ...] = ("s3", "logs")) -> list[str]:
+def missing_permissions(
+    stage: Stage, held: policy.Document, account: str, services: tuple[str, ...] = ("s3", "logs", "lambda")
+) -> list[str]:
     """What the function needs and a policy does not allow, as `action on resource`."""
     buckets = stage.buckets
     if len(buckets) < len(PLACES):
         return []
     places = (buckets["source"], buckets["zoom"], buckets["metadata"])
-    wanted = policy.function_policy(*places, stage.function_name, stage.region, account)
+    manages = stage.environment.get(MANAGE_SOURCE) == "yes"
+    wanted = policy.function_policy(*places, stage.function_name, stage.region, account, manages)
     needed = [(action, resource) for action, resource in policy.needs(wanted) if action.split(":")[0] in services]
     return [f"{action} on {resource}" for action, resource in needed if not policy.allows(held, action, resource)]

@@ -1,6 +1,6 @@
 """What `zappa deploy` and `zappa update` run around packaging: first build what is missing, then look whether the zip is right.
 
-zappa_hooks.py calls this as a program, `prepare` before packaging and `check` after. Either ends the deployment with one sentence
+zappa_hooks.py calls this as a program, `prepare` before packaging and `finish` after. Either ends the deployment with one sentence
 when something would only fail later, on Lambda.
 """
 
@@ -15,7 +15,7 @@ from zipfile import ZipFile
 import click
 
 from lambdazoom.model.errors import ExifToolMissing
-from lambdazoom.operations import bundle
+from lambdazoom.operations import bundle, bytecode
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAMBDA_BUNDLE = PROJECT / "build" / "lambda"
@@ -65,10 +65,12 @@ def prepare() -> None:
 
 @main.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def check(path: Path) -> None:
-    """Refuse the zip at PATH if it would not work, or holds what it must not."""
+def finish(path: Path) -> None:
+    """Add bytecode to the zip at PATH; refuse it if it would not work, or holds what it must not."""
     runtimes = {stage["runtime"] for stage in _stages().values()}
     python = f"cpython-{runtimes.pop().removeprefix('python').replace('.', '')}"
+    if bytecode.is_of(python):
+        bytecode.add_bytecode(path)
     problem = next(problems(path, TARGETS[_architecture()], python, distributions()), None)
     if problem:
         raise click.ClickException(f"The package is not right: {problem}")

@@ -85,6 +85,7 @@ def _of_bucket(site: Site, purpose: str) -> Iterator[Finding]:
 def _of_function(site: Site, fix: bool) -> Iterator[Finding]:
     checks: tuple[Check, ...] = (
         partial(checks_function.configuration, site),
+        partial(checks_function.code, site),
         partial(checks_function.notification, site),
         partial(checks_function.callers, site, fix),
         partial(checks_function.schedule, site),

@@ -11,7 +11,7 @@ from lambdazoom.operations.aws import Aws
 from lambdazoom.operations.buckets import BucketState, look_at
 from lambdazoom.operations.json_text import Path, with_values
 from lambdazoom.operations.plan import Plan, Step, rewrite
-from lambdazoom.operations.stage import PLACES, POLICY_FILE, Stage, placeholders_in, read_policy
+from lambdazoom.operations.stage import MANAGE_SOURCE, PLACES, POLICY_FILE, Stage, placeholders_in, read_policy
 from lambdazoom.operations.wishes import Wishes, check
 
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*", "s3:LifecycleExpiration:*")
@@ -89,6 +89,9 @@ def _named(stage: Stage, wishes: Wishes) -> dict[Path, object]:
     }
     if wishes.public_tiles:
         values["aws_environment_variables", "LAMBDAZOOM_TILES_URL"] = wishes.tiles_url
+    manages = manages_source(stage, wishes)
+    if manages or MANAGE_SOURCE in stage.environment:  # the pages offer what the policy allows
+        values["aws_environment_variables", MANAGE_SOURCE] = "yes" if manages else "no"
     return {(stage.name, *path): value for path, value in values.items()}
 
 

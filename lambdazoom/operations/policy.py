@@ -37,18 +37,20 @@ def bucket_arn(bucket: Bucket, region: str) -> str:
 def function_policy(
     source: Bucket, zoom: Bucket, metadata: Bucket, function_name: str, region: str, account: str, manage_source: bool = False
 ) -> Document:
-    """What the function may do, and no more: read the source, keep zoom and metadata, write its own log.
+    """What the function may do, and no more: read the source, keep zoom and metadata, write its own log, start runs of itself.
 
-    No GetObjectVersion: a version is read by If-Match, never by its id. No InvokeFunction: only Zappa's asynchronous tasks
-    call the function from within, and we have none. `manage_source` adds writing to and deleting from the source.
+    No GetObjectVersion: a version is read by If-Match, never by its id. A page's *Retry* takes longer than a gateway waits, so it
+    gets a run of its own. `manage_source` adds writing to and deleting from the source.
     """
     log = f"arn:{partition(region)}:logs:{region}:{account}:log-group:/aws/lambda/{function_name}"
+    itself = f"arn:{partition(region)}:lambda:{region}:{account}:function:{function_name}"
     statements = [
         *_on_bucket("Source", source, region, _READ),
         *_on_bucket("Zoom", zoom, region, _KEEP),
         *_on_bucket("Metadata", metadata, region, _KEEP),
         _allow("LambdaZoomLogGroup", ("logs:CreateLogGroup",), log),
         _allow("LambdaZoomLog", ("logs:CreateLogStream", "logs:PutLogEvents"), f"{log}:*"),
+        _allow("LambdaZoomRetry", ("lambda:InvokeFunction",), itself),
     ]
     if manage_source:
         statements.append(_allow(MANAGE_SOURCE, _MANAGE, _objects(source, region)))

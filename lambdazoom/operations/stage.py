@@ -13,6 +13,7 @@ from lambdazoom.model.places import Bucket, Folder, parse_place
 
 SETTINGS_FILE = Path("zappa_settings.json")
 POLICY_FILE = "zappa_policy.json"
+MANAGE_SOURCE = "LAMBDAZOOM_MANAGE_SOURCE"
 PLACES = {"source": "LAMBDAZOOM_SOURCE", "zoom": "LAMBDAZOOM_ZOOM", "metadata": "LAMBDAZOOM_METADATA"}
 
 _PLACEHOLDER = re.compile(r"\byour-[a-z]+(?:-[a-z]+)*")

@@ -19,9 +19,9 @@ def prepare() -> None:
     _run("prepare")
 
 
-def check_package(zappa: Any) -> None:
-    """After packaging: look whether the zip is right; `zappa` is Zappa's own ZappaCLI."""
-    _run("check", str(Path(zappa.zip_path).absolute()))
+def finish_package(zappa: Any) -> None:
+    """After packaging: add bytecode, and look whether the zip is right; `zappa` is Zappa's own ZappaCLI."""
+    _run("finish", str(Path(zappa.zip_path).absolute()))
 
 
 def _run(*arguments: str) -> None:

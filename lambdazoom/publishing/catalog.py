@@ -1,25 +1,26 @@
 """The records of all images, and the lists that find them; what is in a record is not decided here.
 
-The lists are empty objects whose names say it all (`_lambdazoom/failed/trip/cat.jpg`). They are hints: what a page shows is
-checked against the record. A list's entry is written before the record that it lists and removed after, so that a crash leaves
-a hint too many, never an image that nobody finds.
+The lists and the index are empty objects whose names say it all (model/entries.py). They are hints: what a page shows is
+checked against the record. An entry is written before the record that it speaks of and removed after, so that a crash leaves a
+hint too many, never an image that nobody finds; `mend` takes such hints away. A page costs the same however many records there are.
 """
 
 import itertools
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
+from lambdazoom.model import entries
+from lambdazoom.model.entries import ROOT, Entry, Mark
 from lambdazoom.model.errors import Conflict, NotFound, StorageError
-from lambdazoom.model.keys import LEAF, ImageKey
-from lambdazoom.model.records import ImageRecord, LaterSchema, Outcome
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.records import ImageRecord, LaterSchema, Outcome, Step
 from lambdazoom.storage.base import EMPTY, JSON, Store
 
-ROOT = "_lambdazoom/"
 READERS = 16  # records read at once: a page on S3 costs about the time of one
-_TIME_SEGMENTS = 3  # of model.keys.inverted_time
-
+MENDINGS = 5  # of a record that changes more often than this meanwhile, the next look takes care
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ def save(record: ImageRecord, before: Kept | None, store: Store) -> Kept:
     """Write the record in place of `before`; Conflict if it is another by now, and then nothing has changed."""
     old = _entries(before.record) if before else set()
     new = _entries(record)
-    for entry in sorted(new - old):
-        store.put(entry, b"", EMPTY)
+    for name in sorted(new - old):
+        store.put(name, b"", EMPTY)
     try:
         etag = store.write(record.image.record, record.to_json(), JSON, before.etag if before else None)
     except Conflict:
@@ -80,15 +81,73 @@ def newest(store: Store, after: str = "", limit: int = 60) -> Page:
 
 def listed(kind: str, store: Store, after: str = "", limit: int = 60) -> Page:
     """A page of the images of one kind: "newest", "active" (a run is at work), "failed" (needs attention), "ignored"."""
-    entries = store.list(f"{ROOT}{kind}/", after)
+    names = store.list(f"{ROOT}{kind}/", after)
     records: list[ImageRecord] = []
     cursor = ""
     with ThreadPoolExecutor(READERS, thread_name_prefix="record") as pool:
-        while batch := list(itertools.islice(entries, limit - len(records))):
+        while batch := list(itertools.islice(names, limit - len(records))):
             cursor = batch[-1]
-            found = pool.map(lambda entry: _read(_record_of(entry, kind), store), batch)
-            records += [kept.record for entry, kept in zip(batch, found, strict=True) if kept and entry in _entries(kept.record)]
-    return Page(tuple(records), cursor if next(entries, None) else "")
+            contexts = [copy_context() for _ in batch]  # whoever counts requests counts these too
+            found = pool.map(lambda context, name: context.run(_read, entries.listed_record(name, kind), store), contexts, batch)
+            records += [kept.record for name, kept in zip(batch, found, strict=True) if kept and name in _entries(kept.record)]
+    return Page(tuple(records), cursor if next(names, None) else "")
+
+
+def of_entry(name: str, kind: str, store: Store) -> ImageRecord | None:
+    """The record that an entry of a list speaks of; None if it does not bear the entry out."""
+    kept = _read(entries.listed_record(name, kind), store)
+    return kept.record if kept and name in _entries(kept.record) else None
+
+
+def all_listed(kind: str, store: Store) -> Iterator[tuple[str, ImageRecord | None]]:
+    """Every entry of a list, and its record; None for an entry that no record bears out."""
+    for name in store.list(f"{ROOT}{kind}/"):
+        kept = _read(entries.listed_record(name, kind), store)
+        yield name, kept.record if kept and name in _entries(kept.record) else None
+
+
+def index(store: Store) -> Iterator[Entry]:
+    """Every entry of the index in the order of the keys, but for those that are set aside."""
+    for name in store.list(entries.INDEX):
+        try:
+            yield entries.parse_index(name)
+        except ValueError as error:
+            log.warning("not of the index: %s", error)
+
+
+def aside(store: Store) -> Iterator[tuple[Entry, ImageRecord | None]]:
+    """Every entry of an image whose name the index can't bear, with the record; the key is "" where nothing tells it any more."""
+    for name in store.list(entries.ASIDE):
+        try:
+            record_name, mark = entries.parse_aside(name)
+        except ValueError as error:
+            log.warning("not of the index: %s", error)
+            continue
+        kept = _read(record_name, store)
+        key = kept.record.key if kept else entries.key_of_record(record_name) or ""
+        yield Entry(key, mark, name), kept.record if kept else None
+
+
+def mark_of(record: ImageRecord) -> Mark | None:
+    """What the index says of this record; None if nothing is settled yet."""
+    if record.tiles is None or record.removed_at:
+        return None
+    recipe = record.recipe if record.tiles.outcome == Outcome.DONE else ""
+    return Mark.of(record.version, _tiles_letter(record.tiles), _metadata_letter(record.metadata), recipe)
+
+
+def mend(image: ImageKey, known: set[str], store: Store) -> None:
+    """Make the entries match the record: those of `known` and of the index that it does not bear out go, what is missing comes."""
+    beginning = entries.indexed(image) or entries.set_aside(image)
+    for _ in range(MENDINGS):
+        before = _read(image.record, store)
+        wanted = _entries(before.record) if before else set()
+        found = known | set(store.list(beginning))
+        for name in sorted(wanted - found):
+            store.put(name, b"", EMPTY)
+        _discard(found - wanted, store)
+        if _read(image.record, store) == before:
+            return  # else somebody has changed it meanwhile, and may rely on what was just taken away
 
 
 def count(kind: str, store: Store, limit: int = 1000) -> int:
@@ -105,7 +164,7 @@ def _read(name: str, store: Store, deletes_damaged: bool = False) -> Kept | None
         return Kept(ImageRecord.from_json(stored.data), stored.etag)
     except LaterSchema as error:
         raise StorageError(f"A later version of LambdaZoom wrote the record {name} ({error}). Update this one.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("the record %s is damaged (%s)", name, error)
         if deletes_damaged:
             store.delete(name, stored.etag)
@@ -118,25 +177,32 @@ def _entries(record: ImageRecord) -> set[str]:
 
 
 def _entry_names(record: ImageRecord) -> Iterator[str]:
-    image = record.image
+    image, seen_at = record.image, record.seen_at
+    mark = mark_of(record)
+    if mark:
+        yield entries.index_entry(image, mark)
     if record.tiles and record.tiles.outcome == Outcome.IGNORED:
-        yield image.index("ignored")
+        yield entries.list_entry(image, "ignored", seen_at)
         return
-    yield image.newest(record.seen_at)
+    yield entries.list_entry(image, "newest", seen_at)
     if record.heartbeat_at:
-        yield image.index("active")
+        yield entries.list_entry(image, "active", seen_at)
     if record.needs_attention:
-        yield image.index("failed")
-    if record.tiles and record.tiles.outcome == Outcome.DONE and not record.removed_at:
-        yield image.published(record.version)
+        yield entries.list_entry(image, "failed", seen_at)
 
 
-def _record_of(entry: str, kind: str) -> str:
-    skipped = _TIME_SEGMENTS if kind == "newest" else 0
-    short_name = entry.removeprefix(f"{ROOT}{kind}/").split("/", skipped)[-1].removesuffix(LEAF)
-    return f"{ROOT}records/{short_name}.json"
+def _tiles_letter(step: Step) -> str:
+    if step.outcome == Outcome.FAILED:
+        return entries.FAILED if step.final else entries.UNFINISHED
+    return entries.IGNORED if step.outcome == Outcome.IGNORED else entries.PUBLISHED
 
 
-def _discard(entries: set[str], store: Store) -> None:
-    for entry in sorted(entries):
-        store.discard(entry)
+def _metadata_letter(step: Step | None) -> str:
+    if step is None or (step.outcome == Outcome.FAILED and not step.final):
+        return entries.OWED
+    return entries.DESCRIBED if step.outcome == Outcome.DONE else entries.GIVEN_UP
+
+
+def _discard(names: set[str], store: Store) -> None:
+    for name in sorted(names):
+        store.discard(name)

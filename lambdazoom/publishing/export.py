@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lambdazoom.imaging.decode import open_source
+from lambdazoom.imaging.formats import Wishes
 from lambdazoom.imaging.memory import peak_memory, resident_memory
 from lambdazoom.imaging.needs import MemoryLimit
 from lambdazoom.imaging.tiler import Tile, tile
@@ -22,7 +23,7 @@ _UNFINISHED_BYTES = 100  # of the image's name, in that of the unfinished folder
 
 @dataclass(frozen=True)
 class Report:
-    """What was made: sizes in pixels, `bytes` of all tiles, `way` how the pixels were read.
+    """What was made: sizes in pixels, `bytes` of all tiles, `way` how the pixels were read, `remarks` what was changed on the way.
 
     `predicted_memory` and `peak_memory` of this process in bytes: the first told from the image's header, the second measured.
     """
@@ -36,10 +37,17 @@ class Report:
     way: str
     predicted_memory: int
     peak_memory: int
+    remarks: tuple[str, ...]
 
 
 def export(
-    image: Path, folder: Path, recipe: Recipe, max_pixels: int, progress: Callable[[int, int], None], memory_limit: int = 0
+    image: Path,
+    folder: Path,
+    recipe: Recipe,
+    max_pixels: int,
+    progress: Callable[[int, int], None],
+    memory_limit: int = 0,
+    wishes: Wishes | None = None,
 ) -> Report:
     """Write `folder/NAME.dzi` and `folder/NAME_files/` for an image NAME.jpg; the descriptor goes last.
 
@@ -51,7 +59,8 @@ def export(
     for path in (descriptor, tiles):
         if path.exists():
             raise StorageError(f"{display_name(str(path))} exists already. Remove it, or choose another folder.")
-    with open_source(image, display_name(image.name), max_pixels) as source:
+    wishes = replace(wishes or Wishes(), background=recipe.background)
+    with open_source(image, display_name(image.name), max_pixels, wishes) as source:
         pyramid, held = Pyramid(source.width, source.height, recipe), resident_memory()
         source.check(pyramid, held, MemoryLimit(memory_limit))
         predicted = held + source.need(pyramid)
@@ -61,10 +70,10 @@ def export(
             tiling = tile(source, pyramid, _writer(unfinished, pyramid, progress))
             unfinished.rename(tiles)
             descriptor.write_text(pyramid.descriptor(), encoding="utf-8")
-        way = source.way
+        way, remarks = source.way, source.remarks
     seconds = time.perf_counter() - started
     levels = len(pyramid.levels)
-    return Report(*pyramid.size, levels, tiling.tile_count, tiling.tile_bytes, seconds, way, predicted, peak_memory())
+    return Report(*pyramid.size, levels, tiling.tile_count, tiling.tile_bytes, seconds, way, predicted, peak_memory(), remarks)
 
 
 @contextmanager

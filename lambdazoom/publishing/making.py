@@ -7,19 +7,23 @@ import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from lambdazoom.imaging import formats
-from lambdazoom.imaging.decode import decode
+from lambdazoom.imaging import formats, signatures
+from lambdazoom.imaging.decode import Source, open_source
+from lambdazoom.imaging.memory import resident_memory
+from lambdazoom.imaging.needs import MemoryLimit
 from lambdazoom.imaging.tiler import Tile, Tiling, tile
 from lambdazoom.metadata.exiftool import Metadata
 from lambdazoom.metadata.facts import caption
 from lambdazoom.model.errors import Conflict, ImageError, Interrupted, LambdaZoomError, MetadataError, NotFound, Unstorable
 from lambdazoom.model.geometry import Pyramid
-from lambdazoom.model.keys import MAX_NAME_BYTES, MAX_SEGMENT_BYTES, ImageKey, SourceObject
+from lambdazoom.model.keys import MAX_NAME_BYTES, MAX_SEGMENT_BYTES, Generation, ImageKey, SourceObject
 from lambdazoom.model.records import ImageRecord, Outcome, Step
+from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import generations
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.pulse import Pulse
@@ -53,7 +57,9 @@ class _Cut:
     generation: Published
     tiling: Tiling
     kind: str
+    way: str
     remarks: tuple[str, ...]
+    predicted_memory: int
 
 
 def make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace, replaces: bool) -> Made:
@@ -72,34 +78,63 @@ def make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspa
 
 
 def _make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace, replaces: bool) -> Made:
+    with ExitStack() as undo:
+        with workspace.source.fetch(current) as path, ThreadPoolExecutor(1, thread_name_prefix="sha256") as side:
+            digest = side.submit(_sha256, path, ImageKey(current.key).display)
+            made = _make_from(path, wanted, current, pulse, workspace, replaces)
+            if made.generation:
+                undo.callback(generations.discard, made.generation.generation, made.generation.pyramid, workspace)
+            made = replace(made, record=replace(made.record, sha256=digest.result()))
+        undo.pop_all()  # it was one and the same file to the end
+    return made
+
+
+def _make_from(path: Path, wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace, replaces: bool) -> Made:
     image, record = ImageKey(current.key), pulse.kept.record
+    if not replaces and not signatures.is_image_name(current.key) and not formats.looks_like_an_image(path):
+        ignored = Step(Outcome.IGNORED, f"{image.display} is no image, by name or by content, and was passed over.", "ignored")
+        return Made(replace(record, tiles=ignored, metadata=ignored))
     if not image.is_storable:
         raise Unstorable(f"Its name is too long: {MAX_NAME_BYTES} bytes can be stored, {MAX_SEGMENT_BYTES} for each folder. Rename it.")
-    with workspace.source.fetch(current) as path, ThreadPoolExecutor(1, thread_name_prefix="sha256") as side:
-        digest = side.submit(_sha256, path)
-        if not replaces and not formats.is_image_name(current.key) and not formats.looks_like_an_image(path):
-            ignored = Step(Outcome.IGNORED, f"{image.display} is no image, by name or by content, and was passed over.", "ignored")
-            return Made(replace(record, tiles=ignored, metadata=ignored, sha256=digest.result()))
-        metadata, cut = None, None
-        if wanted.metadata:
-            pulse.stage("reading metadata")
-            metadata, metadata_step = _attempt(current, lambda: workspace.exiftool.read(path))
-            record = replace(record, metadata=metadata_step)
+    metadata, cut = None, None
+    # side by side: exiftool is a program of its own, and takes a second or two when it starts on Lambda
+    with ThreadPoolExecutor(1, thread_name_prefix="metadata") as beside:
+        described = beside.submit(_attempt, current, lambda: workspace.exiftool.read(path)) if wanted.metadata else None
         if wanted.tiles:
             cut, tiles_step = _attempt(current, lambda: _cut(path, current, pulse, workspace))
             record = replace(record, tiles=tiles_step)
-        record = replace(record, sha256=digest.result())
+        if described:
+            pulse.stage("reading metadata")
+            metadata, metadata_step = described.result()
+            record = replace(record, metadata=metadata_step)
     return Made(_filled_in(record, cut, metadata), cut.generation if cut else None, metadata)
 
 
 def _cut(path: Path, current: SourceObject, pulse: Pulse, workspace: Workspace) -> _Cut:
     image = ImageKey(current.key)
     pulse.stage("reading")
-    decoded = decode(path, image.display, workspace.settings.max_pixels)
-    recipe = workspace.settings.recipe
-    pyramid = Pyramid(decoded.pixels.width, decoded.pixels.height, recipe)
-    generation = generations.begin(image, pyramid, workspace.metadata, workspace.now(), workspace.grace)
-    with workspace.zoom.bulk() as write:
+    settings = workspace.settings
+    wishes = formats.Wishes(background=settings.background, accepts_truncated=settings.truncated == "accept")
+    with open_source(path, image.display, settings.max_pixels, wishes) as source:
+        predicted = _check_memory(source, settings)
+        source.load()
+        generation, pyramid, tiling = _store(source, current, pulse, workspace)
+    published = Published(generation, pyramid, current.version, settings.recipe.fingerprint, etag="")
+    return _Cut(published, tiling, source.header.kind, source.way, source.remarks, predicted)
+
+
+def _check_memory(source: Source, settings: Settings) -> int:
+    """What this process will hold at the height of the work, in bytes; raises NeedsMoreMemory if that is more than there is."""
+    pyramid, held = Pyramid(source.width, source.height, settings.recipe), resident_memory()
+    limit = settings.memory_limit or settings.function_memory
+    source.check(pyramid, held, MemoryLimit(limit * 10**6, is_function=not settings.memory_limit))
+    return held + source.need(pyramid)
+
+
+def _store(source: Source, current: SourceObject, pulse: Pulse, workspace: Workspace) -> tuple[Generation, Pyramid, Tiling]:
+    image, recipe = ImageKey(current.key), workspace.settings.recipe
+    pyramid = Pyramid(source.width, source.height, recipe)
+    with generations.begun(image, pyramid, workspace) as generation, workspace.zoom.bulk() as write:
         store = generations.tile_sink(generation, recipe, write)
 
         def sink(each: Tile) -> None:
@@ -109,11 +144,10 @@ def _cut(path: Path, current: SourceObject, pulse: Pulse, workspace: Workspace) 
             pulse.advance()
 
         pulse.stage("tiling", pyramid.tile_count)
-        tiling = tile(decoded.pixels, pyramid, sink)
+        tiling = tile(source, pyramid, sink)
         pulse.stage("storing")
         generations.complete(generation, pyramid, tiling, write)
-    published = Published(generation, pyramid, current.version, recipe.fingerprint, etag="")
-    return _Cut(published, tiling, decoded.header.kind, decoded.remarks)
+    return generation, pyramid, tiling
 
 
 def _filled_in(record: ImageRecord, cut: _Cut | None, metadata: Metadata | None) -> ImageRecord:
@@ -124,6 +158,8 @@ def _filled_in(record: ImageRecord, cut: _Cut | None, metadata: Metadata | None)
         record = replace(
             record,
             kind=cut.kind,
+            way=cut.way,
+            predicted_memory=cut.predicted_memory,
             width=pyramid.width,
             height=pyramid.height,
             tile_count=cut.tiling.tile_count,
@@ -152,6 +188,6 @@ def _attempt(current: SourceObject, work: Callable[[], T]) -> tuple[T | None, St
         return None, Step(Outcome.FAILED, sentence, "unexpected")
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as opened:
+def _sha256(path: Path, name: str) -> str:
+    with formats.reading(name), path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -6,198 +6,269 @@ thing, and looks again; only finding everything as it should be ends it (docs/ar
 
 import json
 import logging
+import math
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lambdazoom.metadata.facts import caption
-from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, StorageError, Unstorable
+from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError, Unstorable
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
-from lambdazoom.publishing import catalog, documents, generations
+from lambdazoom.publishing import catalog, documents, generations, owners
 from lambdazoom.publishing.catalog import Kept
 from lambdazoom.publishing.documents import Described
-from lambdazoom.publishing.generations import Published, same_version
+from lambdazoom.publishing.generations import DamagedPointer, Note, Published, same_version
 from lambdazoom.publishing.making import Made, Wanted, make
-from lambdazoom.publishing.pulse import Observer, Pulse
+from lambdazoom.publishing.patience import Patience
+from lambdazoom.publishing.pulse import RESERVE_SECONDS, Observer, Pulse
+from lambdazoom.publishing.receipts import Account
 from lambdazoom.publishing.workspace import Workspace
+from lambdazoom.storage.effort import spending
 
-ROUNDS = 20  # a source that changes more often than this while we look is left to its next event
+LAST_CUT_SHORT = 2  # a version whose runs were killed, or ran out of time, so often is given up
+STALLED = "stalled"  # the code of such a failure
 
 log = logging.getLogger(__name__)
 
 
-def settle(image: ImageKey, workspace: Workspace, observer: Observer = lambda _: None, asked: bool = False) -> ImageRecord | None:
+def settle(
+    image: ImageKey, workspace: Workspace, observer: Observer = lambda _: None, asked: bool = False, recipe: bool = False
+) -> ImageRecord | None:
     """Make what is published of this image match its source; its record then, None if there is nothing to know of it.
 
-    `asked` says that somebody wants a settled failure tried again. Raises StorageError for what may go better later (and
-    has no record), Interrupted if the workspace is being closed.
+    `asked` says that somebody wants a settled failure tried again, `recipe` that tiles of another recipe than the present one are
+    to be made anew. Raises StorageError for what may go better later (and has no record), Interrupted if the workspace is being
+    closed, OutOfTime if too little is left to begin.
     """
     if is_hidden(image.key):
         return None
-    run = _Run(image, workspace, observer, asked)
-    for _ in range(ROUNDS):
-        try:
-            if run.step():
-                break
-        except (Conflict, NotFound):
-            continue  # lost, or vanished under our hands: look again
-        except StorageError as error:
-            run.record_refusal(error)
-            raise
-    else:
-        raise Conflict(f"{image.display} changed again and again while it was processed.")
-    record = catalog.find(image, workspace.metadata)
+    remaining = workspace.remaining()
+    with spending(remaining if math.isfinite(remaining) else None):
+        return _settle(_Run(image, workspace, observer, asked, recipe))
+
+
+def _settle(run: "_Run") -> ImageRecord | None:
+    try:
+        run.go()
+    except BaseException:  # Ctrl-C too: nobody shall take this run for one that is still at work
+        with suppress(StorageError):
+            run.lay_down()
+        raise
+    record = catalog.find(run.image, run.workspace.metadata)
     if run.acted:
-        log.info(_log_line(image, record, workspace.now()))
+        log.info(_log_line(run.image, record, run.workspace.now()))
     return record
 
 
 @dataclass(frozen=True)
 class _Look:
-    """What was found at one moment: what is on show, what is described, what is recorded, and then the source."""
+    """What was found at one moment: what is on show, with its note, what is described, what is recorded, and then the source.
+
+    `pointer` is the pointer's etag; where that is damaged, `shown` is what the record remembers, of no version.
+    """
 
     shown: Published | None
+    pointer: str | None
+    note: Note | None
     described: Described | None
     kept: Kept | None
     current: SourceObject | None
+    is_damaged: bool = False
+
+    @property
+    def record(self) -> ImageRecord | None:
+        """The record, if it is of the source's version."""
+        if self.kept and self.current and self.kept.record.version == self.current.version and not self.kept.record.removed_at:
+            return self.kept.record
+        return None
+
+    def shows(self, version: SourceVersion) -> bool:
+        """Whether this version is on show, and may stay: the sweep has not condemned it."""
+        return self.shown is not None and same_version(self.shown.version, version) and not (self.note and self.note.condemned)
+
+    def describes(self, version: SourceVersion) -> bool:
+        """Whether the document speaks of this version."""
+        return self.described is not None and same_version(self.described.version, version)
 
 
 class _Run:
     """One call of settle: its steps share what this call has made already."""
 
-    def __init__(self, image: ImageKey, workspace: Workspace, observer: Observer, asked: bool) -> None:
+    def __init__(self, image: ImageKey, workspace: Workspace, observer: Observer, asked: bool, recipe: bool) -> None:
         self.image = image
         self.workspace = workspace
-        self.observer = observer
+        self.account = Account(workspace.settings, observer)
         self.asked = asked
+        self.recipe = recipe
         self.id = secrets.token_hex(8)
         self.made: Made | None = None
+        self.offered = False  # whether the pointer was asked to move to what was made: then it may have, whatever the answer
         self.acted = False  # whether anything was made or withdrawn
+
+    def go(self) -> None:
+        """Step by step to the end. Raises what a store refuses, if that can't be left on the record."""
+        patience = Patience(self.image.display, self.workspace)
+        is_over = False
+        while not is_over:
+            patience.look()
+            try:
+                is_over = self.step()
+            except (Conflict, NotFound):
+                patience.lost()  # or something vanished under our hands: look again
+            except StorageError as error:
+                try:
+                    patience.failed(error)
+                except StorageError:
+                    self._give_up(error)
+                    return
 
     def step(self) -> bool:
         """Look, and do one thing; True if nothing is left to do, or nothing that can be done now."""
         look = self._look()
         if look.current is None:
+            self._drop()
             return self._withdraw(look)
-        record = self._record_of_this_version(look)
-        wanted = self._wanted(look, look.current, record)
+        if self.made and self.made.record.version != look.current.version:
+            self._drop()
+        if look.note and look.shows(look.current.version) and not look.note.retired:
+            # a retired one's stays: whoever is about to replace it relies on that, and the sweep finds out if nobody did
+            self.workspace.metadata.delete(look.note.generation.note, look.note.etag)
+        wanted = self._wanted(look, look.current)
         if not wanted.tiles and not wanted.metadata:
-            self._complete(look, look.current, record)
-            return True
-        if self.made and self.made.record.is_unsettled and self.made.record.version == look.current.version:
-            return True  # this call has tried, and the record says what stood in the way
-        if record and record.run != self.id and record.is_alive(self.workspace.now()):
+            return self._tidy(look, look.current)
+        if self.made:
+            return self._commit(self.made, wanted, look)
+        if self._is_anothers(look.record):
             return True  # another run is at it: that saves money, correctness doesn't depend on it
         self._make(wanted, look, look.current)
         return False
 
-    def record_refusal(self, error: StorageError) -> None:
-        """Leave word of an image that could not even be looked at, if nothing is known of it and nothing will change by itself."""
-        if not isinstance(error, AccessDenied):
-            return
-        now = self.workspace.now()
-        unknown = SourceVersion("", now, 0)
-        record = ImageRecord(self.image.key, unknown, seen_at=now, tiles=Step.failed(error, final=False), finished_at=now)
-        with suppress(StorageError):  # it may be the metadata store itself that refuses
-            catalog.save(record, None, self.workspace.metadata)
+    def lay_down(self) -> None:
+        """Leave a record that does not look alive."""
+        kept = catalog.find_kept(self.image, self.workspace.metadata)
+        if kept and kept.record.run == self.id:
+            catalog.save(kept.record.at_rest(), kept, self.workspace.metadata)
 
     def _look(self) -> _Look:
-        shown = generations.published(self.image, self.workspace.zoom)
-        described = documents.find(self.image, self.workspace.metadata)
-        kept = catalog.find_kept(self.image, self.workspace.metadata)
+        metadata, is_damaged = self.workspace.metadata, False
+        try:
+            shown = generations.published(self.image, self.workspace.zoom)
+            pointer = shown.etag if shown else None
+        except DamagedPointer as error:
+            shown, pointer, is_damaged = None, error.etag, True
+        note = generations.read_note(shown.generation, metadata) if shown else None
+        described = documents.find(self.image, metadata)
+        kept = catalog.find_kept(self.image, metadata)
+        if is_damaged and kept:
+            shown = generations.remembered(kept.record, pointer or "")
         try:
             current = self.workspace.source.head(self.image.key)
         except NotFound:
             current = None
-        return _Look(shown, described, kept, current)
+        return _Look(shown, pointer, note, described, kept, current, is_damaged)
 
-    def _record_of_this_version(self, look: _Look) -> ImageRecord | None:
-        if look.kept and look.current and look.kept.record.version == look.current.version and not look.kept.record.removed_at:
-            return look.kept.record
-        return None
-
-    def _wanted(self, look: _Look, current: SourceObject, record: ImageRecord | None) -> Wanted:
+    def _wanted(self, look: _Look, current: SourceObject) -> Wanted:
         """What is neither there for this version nor settled as impossible."""
         ask_again = self.asked and self.made is None
+        record = self.made.record if self.made else look.record
         tiles_given_up = record is not None and _given_up(record.tiles) and not ask_again
         metadata_given_up = record is not None and _given_up(record.metadata) and not ask_again
-        has_tiles = look.shown is not None and same_version(look.shown.version, current.version) and self._is_ours(look.shown)
-        is_described = look.described is not None and same_version(look.described.version, current.version)
-        if tiles_given_up:  # then the older pyramid and its metadata stay, if there are any
-            return Wanted(tiles=False, metadata=look.shown is None and not is_described and not metadata_given_up)
-        return Wanted(tiles=not has_tiles, metadata=not is_described and not (metadata_given_up and look.described is None))
+        if tiles_given_up and look.shown:  # then the older pyramid and its metadata stay
+            return Wanted(tiles=False, metadata=False)
+        has_tiles = look.shows(current.version) and not self._is_of_another_recipe(look.shown)
+        return Wanted(
+            tiles=not has_tiles and not tiles_given_up,
+            metadata=not look.describes(current.version) and not metadata_given_up,
+        )
 
-    def _is_ours(self, shown: Published) -> bool:
-        """Whether the generation on show may stay: the sweep has not condemned it."""
-        return generations.claim(shown, self.workspace.metadata)
+    def _is_of_another_recipe(self, shown: Published | None) -> bool:
+        return self.recipe and shown is not None and shown.recipe != self.workspace.settings.recipe.fingerprint
+
+    def _is_anothers(self, record: ImageRecord | None) -> bool:
+        is_at_work = record is not None and record.run != self.id and record.is_alive(self.workspace.now())
+        return is_at_work and record is not None and not owners.is_gone(record.owner)
 
     def _make(self, wanted: Wanted, look: _Look, current: SourceObject) -> None:
-        kept = catalog.save(self._opening_record(look, current), look.kept, self.workspace.metadata)
-        pulse = Pulse(kept, self.workspace, self.observer)
-        try:
-            with pulse:
-                made = make(wanted, current, pulse, self.workspace, replaces=look.shown is not None)
-        except BaseException:  # Ctrl-C too: nobody shall take this run for one that is still at work
-            with suppress(StorageError):
-                catalog.save(pulse.kept.record.at_rest(), pulse.kept, self.workspace.metadata)
-            raise
-        self.made, self.acted = made, True
-        if self.workspace.source.head(self.image.key) != current:
+        if self.workspace.remaining() < RESERVE_SECONDS:
+            raise OutOfTime(f"{self.image.display} was not begun: the time limit is too near.")
+        opening = self._opening_record(look, current)
+        given_up = None if self.asked else _stalled_too_often(opening, look.record)
+        if given_up:
+            catalog.save(given_up, look.kept, self.workspace.metadata)
             return
-        self.made = self._commit(made, look)
-        catalog.save(self.made.record, pulse.kept, self.workspace.metadata)
+        pulse = Pulse(catalog.save(opening, look.kept, self.workspace.metadata), self.workspace, self.account.observe)
+        with pulse:
+            made = make(wanted, current, pulse, self.workspace, replaces=look.shown is not None)
+        record = _judged(made.record)
+        if look.shown and not look.shows(current.version) and not look.is_damaged:
+            record = _beside_the_version_before(record)
+        self.made, self.offered, self.acted = replace(made, record=record), False, True
 
     def _opening_record(self, look: _Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()
-        known = self._record_of_this_version(look) or ImageRecord(self.image.key, current.version, seen_at=now)
-        return replace(known, attempts=known.attempts + 1, run=self.id, heartbeat_at=now, progress=Progress("reading"))
+        known = look.record or ImageRecord(self.image.key, current.version, seen_at=now)
+        cut_short = 0 if self.asked else known.cut_short + bool(known.run and known.run != self.id)
+        opening = replace(known, attempts=known.attempts + 1, cut_short=cut_short, run=self.id, owner=owners.this_process())
+        return replace(opening, heartbeat_at=now, progress=Progress("reading"))
 
-    def _commit(self, made: Made, look: _Look) -> Made:
-        """Publish what was made; what the stores refuse for good is a failure like any other, and goes on the record."""
-        try:
-            self._publish(made, look)
-        except (Conflict, NotFound):
-            raise
-        except StorageError as error:
-            return replace(made, record=self._failed_to_publish(made, error))
-        return made
-
-    def _failed_to_publish(self, made: Made, error: StorageError) -> ImageRecord:
-        """The record after a refusal: what was stored before it counts as done."""
-        failed = Step.failed(error, final=isinstance(error, Unstorable))
-        described = documents.find(self.image, self.workspace.metadata)
-        is_described = described is not None and same_version(described.version, made.record.version)
-        tiles = failed if made.generation else made.record.tiles
-        return replace(made.record, tiles=tiles, metadata=made.record.metadata if is_described else failed)
-
-    def _publish(self, made: Made, look: _Look) -> None:
-        """Each object only in place of what was there when we looked."""
+    def _commit(self, made: Made, wanted: Wanted, look: _Look) -> bool:
+        """Publish what was made and is still wanted, each object only in place of what was found; True if there is nothing of it."""
         workspace, record = self.workspace, made.record
-        replaces_tiles = made.generation is not None
-        tells_of_what_is_shown = replaces_tiles or look.shown is None or same_version(look.shown.version, record.version)
-        if made.metadata and tells_of_what_is_shown:
+        moves = wanted.tiles and made.generation is not None
+        speaks_of_what_is_shown = moves or look.shown is None or look.shows(record.version)
+        is_told = wanted.metadata and made.metadata is not None and speaks_of_what_is_shown
+        if is_told and made.metadata:
             documents.save(self.image, record.version, record.sha256, made.metadata, look.described, workspace.metadata)
-        elif tells_of_what_is_shown and look.described and not same_version(look.described.version, record.version):
-            workspace.metadata.delete(self.image.metadata, look.described.etag)  # it speaks of the version before
-        if made.generation:
-            if look.shown:
-                generations.retire(self.image, look.shown, workspace.metadata, workspace.now(), workspace.grace)
-            # the pointer goes last: from here on viewers see the new pyramid, whole
-            generations.publish(self.image, made.generation, look.shown, workspace.zoom, workspace.settings.tiles_url)
+        if moves and made.generation:
+            self._move_pointer(made.generation, look)
+        if not moves and not is_told:
+            catalog.save(self._with_receipt(record), look.kept, workspace.metadata)
+        return not moves and not is_told
 
-    def _complete(self, look: _Look, current: SourceObject, record: ImageRecord | None) -> None:
+    def _move_pointer(self, generation: Published, look: _Look) -> None:
+        workspace = self.workspace
+        if not generations.renew(self.image, generation, workspace.metadata, workspace.now(), workspace.grace):
+            self._drop()  # the sweep has taken it for a dead run's
+            return
+        if look.shown:
+            generations.retire(self.image, look.shown, workspace.metadata, workspace.now(), workspace.grace)
+        self.offered = True
+        # the pointer goes last: from here on viewers see the new pyramid, whole
+        generations.publish(self.image, generation, look.pointer, workspace.zoom, workspace.settings.tiles_url)
+
+    def _tidy(self, look: _Look, current: SourceObject) -> bool:
+        """Nothing is left to be made: take away what contradicts it, then complete the record; True if nothing had to go."""
+        if look.is_damaged and look.pointer:
+            self._unpublish(look, look.pointer)
+            return False
+        on_show = look.shown.version if look.shown else current.version
+        if look.described and not look.describes(on_show):
+            self.workspace.metadata.delete(self.image.metadata, look.described.etag)
+            return False
+        self._complete(look, current)
+        if self.made and self.made.generation and not (look.shown and look.shown.generation == self.made.generation.generation):
+            self._drop()
+        return True
+
+    def _complete(self, look: _Look, current: SourceObject) -> None:
         """Leave a record that says what is there: this run's own, the one that is there, or one made from what is on show."""
-        wanted = self.made.record if self.made and self.made.record.version == current.version else record
-        if wanted and wanted.metadata and not wanted.metadata.final and look.described:
-            wanted = replace(wanted, metadata=Step(Outcome.DONE))  # it has been written since
-        if look.shown and not (wanted and _speaks_of(wanted, look.shown)):
-            seen_at = record.seen_at if record else self.workspace.now()
-            wanted = self._derived(look.shown, look.described, current, seen_at)
-        if wanted and (look.kept is None or look.kept.record != wanted.at_rest()):
-            catalog.save(wanted.at_rest(), look.kept, self.workspace.metadata)
+        candidates = [self._with_receipt(self.made.record)] if self.made else []
+        candidates += [look.record] if look.record else []
+        fitting = (each for each in candidates if look.shown is None or _speaks_of(each, look.shown))
+        record = next(fitting, None)
+        if record is None and look.shown:
+            seen_at = look.record.seen_at if look.record else self.workspace.now()
+            record = self._derived(look.shown, look.described, current, seen_at)
+        if record and record.metadata and not record.metadata.final and look.describes(record.version):
+            record = replace(record, metadata=Step(Outcome.DONE))  # it has been written since
+        if record and (look.kept is None or look.kept.record != record.at_rest()):
+            catalog.save(record.at_rest(), look.kept, self.workspace.metadata)
             log.debug("record completed", extra={"key": self.image.key})
+
+    def _with_receipt(self, record: ImageRecord) -> ImageRecord:
+        return replace(record, receipt=self.account.receipt(record))
 
     def _derived(self, shown: Published, described: Described | None, current: SourceObject, seen_at: datetime) -> ImageRecord:
         """What can be said after a run that died between its publication and its record."""
@@ -217,19 +288,29 @@ class _Run:
             finished_at=self.workspace.now(),
         )
 
+    def _drop(self) -> None:
+        """Forget what was made; its tiles go at once, unless the pointer may yet move to them: then they are left to the sweep."""
+        made, self.made = self.made, None
+        if made and made.generation and not self.offered:
+            generations.discard(made.generation.generation, made.generation.pyramid, self.workspace)
+
     def _withdraw(self, look: _Look) -> bool:
         """The source is gone: so goes what is published; True if nothing was left of it."""
-        if look.shown:
-            generations.retire(self.image, look.shown, self.workspace.metadata, self.workspace.now(), self.workspace.grace)
-            self.workspace.zoom.delete(self.image.pointer, look.shown.etag)
+        if look.pointer:
+            self._unpublish(look, look.pointer)
         if look.described:
             self.workspace.metadata.delete(self.image.metadata, look.described.etag)
-        if look.shown or look.described:
+        if look.pointer or look.described:
             self.acted = True
             return False
         if look.kept:
             self._close_record(look.kept)
         return True
+
+    def _unpublish(self, look: _Look, pointer: str) -> None:
+        if look.shown:
+            generations.retire(self.image, look.shown, self.workspace.metadata, self.workspace.now(), self.workspace.grace)
+        self.workspace.zoom.delete(self.image.pointer, pointer)
 
     def _close_record(self, kept: Kept) -> None:
         record = kept.record
@@ -242,6 +323,73 @@ class _Run:
         sentence = f"{self.image.display} was removed from the source before it could be published."
         tombstone = replace(record.at_rest(), removed_at=self.workspace.now(), remarks=(sentence,))
         catalog.save(tombstone, kept, self.workspace.metadata)
+
+    def _give_up(self, error: StorageError) -> None:
+        """Leave word of what the stores refused, on the record of what was made, or of what could not even be looked at; else raise."""
+        try:
+            if self.made:
+                look = self._look()
+                if look.current and look.current.version == self.made.record.version:
+                    catalog.save(_refused(self.made, look, error), look.kept, self.workspace.metadata)
+                    return
+            elif isinstance(error, AccessDenied):
+                now = self.workspace.now()
+                unknown = SourceVersion("", now, 0)
+                record = ImageRecord(self.image.key, unknown, seen_at=now, tiles=Step.failed(error, final=False), finished_at=now)
+                catalog.save(record, None, self.workspace.metadata)
+        except StorageError as another:  # it may be the metadata store itself that refuses
+            log.info("%s: no word could be left (%s)", self.image.display, another)
+        raise error
+
+
+def _refused(made: Made, look: _Look, error: StorageError) -> ImageRecord:
+    """The record after a refusal: what was stored before it counts as done."""
+    failed = Step.failed(error, final=isinstance(error, Unstorable))
+    is_shown = made.generation is None or look.shows(made.record.version)
+    is_described = made.metadata is None or look.describes(made.record.version)
+    return replace(
+        made.record, tiles=made.record.tiles if is_shown else failed, metadata=made.record.metadata if is_described else failed
+    )
+
+
+def _judged(record: ImageRecord) -> ImageRecord:
+    """The record of a run that ended; one that ran out of time once too often is given up."""
+    if not any(step and step.code == OutOfTime.code for step in (record.tiles, record.metadata)):
+        return record
+    cut_short = record.cut_short + 1
+    return replace(
+        record, cut_short=cut_short, tiles=_given_time(record.tiles, cut_short), metadata=_given_time(record.metadata, cut_short)
+    )
+
+
+def _beside_the_version_before(record: ImageRecord) -> ImageRecord:
+    """The record of a replacement: where it failed, it says what is still there."""
+    if record.tiles is None or record.tiles.outcome == Outcome.DONE:
+        return record
+    return replace(record, tiles=replace(record.tiles, sentence=f"{record.tiles.sentence} The version before stays on show."))
+
+
+def _given_time(step: Step | None, cut_short: int) -> Step | None:
+    if step is None or step.code != OutOfTime.code or cut_short < LAST_CUT_SHORT:
+        return step
+    return replace(step, final=True, retryable=False)
+
+
+def _stalled_too_often(opening: ImageRecord, before: ImageRecord | None) -> ImageRecord | None:
+    """The record of a version that was given up because its runs are killed; None if another run may try.
+
+    The tiles are given up first, as what needs the memory; if even the metadata end so, these too.
+    """
+    is_killed = before is not None and before.heartbeat_at is not None
+    if not is_killed or opening.cut_short < LAST_CUT_SHORT or before is None or before.heartbeat_at is None:
+        return None
+    since = f"{before.heartbeat_at:%H:%M} UTC"
+    sentence = f"No sign of life since {since}; probably out of memory. Retry; if it stalls again, raise memory_size."
+    stalled = Step(Outcome.FAILED, sentence, STALLED)
+    at_rest = replace(opening.at_rest(), finished_at=opening.heartbeat_at)
+    if _given_up(opening.tiles) or (opening.tiles and opening.tiles.outcome == Outcome.DONE):
+        return replace(at_rest, metadata=stalled)
+    return replace(at_rest, tiles=stalled)
 
 
 def _log_line(image: ImageKey, record: ImageRecord | None, now: datetime) -> str:

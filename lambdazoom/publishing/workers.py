@@ -1,21 +1,39 @@
 """Threads that settle keys, a few at a time; who names the keys, and who watches, is not known here."""
 
 import logging
+import random
 import threading
 import time
+from dataclasses import dataclass
+from enum import Enum, auto
 from types import TracebackType
 from typing import Protocol, Self
 
 from lambdazoom.model.errors import Interrupted, LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress
-from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
 
-RETRY_SECONDS = 60.0
+RETRY_SECONDS = 60.0  # after a first failure, and twice as long after each further one
+LONGEST_RETRY_SECONDS = 3600.0
 STOP_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Why a key is put in: because it may have changed, or because somebody asked for it (see pipeline.settle)."""
+
+    asked: bool = False
+    recipe: bool = False
+
+    def __or__(self, other: "Wish") -> "Wish":
+        """Both together."""
+        return Wish(self.asked or other.asked, self.recipe or other.recipe)
+
+
+HINT = Wish()
 
 
 class Listener(Protocol):
@@ -34,17 +52,18 @@ class Listener(Protocol):
 class Workers:
     """Settles each key that is put in, never one key twice at the same time; a context manager.
 
-    What failed but may go better, and what another run seems to be at, is settled again after RETRY_SECONDS. Leaving the context
-    interrupts what is at work; a later start takes it up again. One long call of a decoder can't be interrupted: it is waited
-    for STOP_SECONDS at most.
+    What failed but may go better, and what another run seems to be at, is settled again after a while: ever longer if it fails
+    again and again. Leaving the context interrupts what is at work; a later start takes it up again. One long call of a decoder
+    can't be interrupted: it is waited for STOP_SECONDS at most.
     """
 
     def __init__(self, workspace: Workspace, listener: Listener) -> None:
         self._workspace = workspace
         self._listener = listener
-        self._waiting: dict[str, None] = {}  # in the order of arrival, each key once
+        self._waiting: dict[str, Wish] = {}  # in the order of arrival, each key once
         self._busy: set[str] = set()
         self._again: dict[str, float] = {}  # key -> when, on the monotonic clock
+        self._failures: dict[str, int] = {}  # of each key, one after another
         self._changed = threading.Condition()
         names = [f"job-{number}" for number in range(workspace.settings.jobs)]
         self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for name in names]
@@ -62,10 +81,10 @@ class Workers:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def put(self, key: str) -> None:
+    def put(self, key: str, wish: Wish = HINT) -> None:
         """Have this key settled soon; once more if it is being settled now."""
         with self._changed:
-            self._waiting[key] = None
+            self._waiting[key] = self._waiting.get(key, HINT) | wish
             self._changed.notify_all()  # also those wait here who only want to know when all is done
 
     def wait_until_idle(self) -> None:
@@ -75,46 +94,68 @@ class Workers:
 
     def _run(self) -> None:
         while True:
-            key = self._take()
-            if key is None:
+            taken = self._take()
+            if taken is None:
                 return
-            goes_on = self._settle(ImageKey(key))
+            key, wish = taken
+            ended = self._settle(ImageKey(key), wish)
             with self._changed:
                 self._busy.discard(key)
-                if goes_on:
-                    self._again[key] = time.monotonic() + RETRY_SECONDS
+                self._failures[key] = self._failures.get(key, 0) + 1 if ended == _End.FAILED else 0
+                if ended != _End.SETTLED:
+                    self._again[key] = time.monotonic() + _pause(self._failures[key])
+                else:
+                    del self._failures[key]
                 self._changed.notify_all()
 
-    def _take(self) -> str | None:
+    def _take(self) -> tuple[str, Wish] | None:
         with self._changed:
             while not self._workspace.stopping.is_set():
                 self._wake_due()
                 key = next((key for key in self._waiting if key not in self._busy), None)
                 if key is not None:
-                    del self._waiting[key]
+                    wish = self._waiting.pop(key)
                     self._again.pop(key, None)
                     self._busy.add(key)
-                    return key
+                    return key, wish
                 self._changed.wait(min(self._again.values()) - time.monotonic() if self._again else None)
         return None
 
     def _wake_due(self) -> None:
         for key in [key for key, due in self._again.items() if due <= time.monotonic()]:
             del self._again[key]
-            self._waiting[key] = None
+            self._waiting.setdefault(key, HINT)
 
-    def _settle(self, image: ImageKey) -> bool:
-        """Settle one image; True if it should be looked at again in a while."""
+    def _settle(self, image: ImageKey, wish: Wish) -> "_End":
+        """Settle one image."""
+        from lambdazoom.publishing.pipeline import settle  # it brings Pillow, and the pages only put keys in
+
         try:
-            record = settle(image, self._workspace, lambda progress: self._listener.progress(image, progress))
+            record = settle(image, self._workspace, lambda progress: self._listener.progress(image, progress), wish.asked, wish.recipe)
         except Interrupted:
-            return False
+            return _End.SETTLED
         except LambdaZoomError as error:
             self._listener.failed(image, error)
-            return True
+            return _End.FAILED
         except Exception as error:  # the folder's counterpart of the Lambda door: one image must not end the service
             log.exception("%s: unexpected error", image.display)
             self._listener.failed(image, LambdaZoomError(f"It met an unexpected error ({type(error).__name__}). Please report it."))
-            return False
+            return _End.SETTLED
         self._listener.finished(image, record)
-        return record is not None and (record.is_unsettled or record.heartbeat_at is not None)
+        if record is None or not (record.is_unsettled or record.heartbeat_at):
+            return _End.SETTLED
+        return _End.FAILED if record.is_unsettled and not record.heartbeat_at else _End.ELSEWHERE
+
+
+class _End(Enum):
+    """How a call of settle ended: for good for now, with what may go better, or because another run is at the image."""
+
+    SETTLED = auto()
+    FAILED = auto()
+    ELSEWHERE = auto()
+
+
+def _pause(failures: int) -> float:
+    """Seconds until the next try, so that what failed together does not come back together."""
+    longest = min(RETRY_SECONDS * 2 ** max(0, failures - 1), LONGEST_RETRY_SECONDS)
+    return longest * random.uniform(0.75, 1)  # noqa: S311 (nobody gains by guessing it)

@@ -1,6 +1,8 @@
 """The opened stores and tools that the work is done with; opening them is all that happens here."""
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
@@ -22,9 +24,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _endless() -> float:
+    return math.inf
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """Everything that a run needs: the settings, the three places, exiftool, the clock, and the wish to stop."""
+    """Everything that a run needs: the settings, the three places, exiftool, the clock, the time left, and the wish to stop."""
 
     settings: Settings
     source: Source
@@ -32,6 +38,8 @@ class Workspace:
     metadata: Store
     exiftool: ExifTool
     now: Callable[[], datetime] = utc_now
+    rest: Callable[[float], object] = time.sleep  # between two tries, in seconds
+    remaining: Callable[[], float] = _endless  # seconds until the call must have ended
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property

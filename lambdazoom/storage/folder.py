@@ -1,7 +1,8 @@
 """A folder as a source or a store: a first-class store without AWS, with the promises of storage/base.py.
 
 A commit (conditional write or delete) holds the store's flock, which the kernel frees when its owner dies. Control objects'
-etag is the SHA-256 of their bytes; a source's is inode, size and modification time.
+etag is the SHA-256 of their bytes; a source's is inode, size and modification time. What `write` has returned from outlasts a
+power cut, and so does what `bulk` has: the mass of tiles with one sync for all.
 """
 
 import ctypes
@@ -22,7 +23,8 @@ from lambdazoom.model.keys import SourceObject, SourceVersion, display_name
 from lambdazoom.storage.base import Headers, Stored, Writer
 
 LOCK = ".lambdazoom.lock"
-_TEMPORARY = ".lambdazoom-"  # names of unfinished writes begin with this; listings pass over them
+UNFINISHED = ".lambdazoom.unfinished"  # what is being written, by who holds the lock: a killed writer's is written over by the next
+_OURS = (LOCK, UNFINISHED)  # listings pass over them
 _ATTEMPTS = 10
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
 
@@ -34,7 +36,8 @@ class FolderSource:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._device: int | None = None  # of the root, when it was first seen
+        self._device: int | None = None  # of the root, when it was last seen
+        self._devices_above: set[int] = set()  # of the folders that it lies in, where these are others
 
     def key_of(self, bucket_key: str) -> str | None:
         """The same key: a folder has no prefix."""
@@ -45,19 +48,29 @@ class FolderSource:
         self._require_root()
         for name in _walk(self.root, "", "", passes_over_unreadable=True):
             try:
-                yield self.head(name)
+                yield self._look(name)
             except (NotFound, AccessDenied):
                 continue
 
     def head(self, key: str) -> SourceObject:
         """The file as it is now; a folder that is not there at all is a StorageError, so that nobody takes it for empty."""
         path = _inside(self.root, key)
+        folder = path.parent.relative_to(self.root)
+        if Path(os.path.realpath(self.root / folder)) != Path(os.path.realpath(self.root)) / folder:
+            raise NotFound(f"There is no {display_name(key)}.")  # below a link: what the list passes over, nobody gets by name
+        return self._look(key)
+
+    def _look(self, key: str) -> SourceObject:
         self._require_root()
         with _named(key):
-            status = path.stat()
+            status = _inside(self.root, key).stat()
         if not stat.S_ISREG(status.st_mode):
             raise NotFound(f"{display_name(key)} is not a file.")
         return SourceObject(key, _version(status))
+
+    def path_of(self, key: str) -> Path:
+        """Where the file of that key is, or would be; Unstorable for a key that no file below the folder can have."""
+        return _inside(self.root, key)
 
     def _require_root(self) -> None:
         try:
@@ -66,24 +79,37 @@ class FolderSource:
             raise StorageError(f"The source folder {self.root} is not there.") from error
         if not stat.S_ISDIR(status.st_mode):
             raise StorageError(f"The source {self.root} is not a folder.")
-        if status.st_dev != (self._device or status.st_dev):
+        if status.st_dev == self._device:
+            return
+        if status.st_dev in self._devices_above:
             # the bare mount point of a drive that is gone looks like an empty folder
-            raise StorageError(f"The source folder {self.root} lies on another drive than before. If that is right, start again.")
-        self._device = status.st_dev
+            raise StorageError(f"The drive of the source folder {self.root} is gone: only its mount point is there. Mount it again.")
+        self._device = status.st_dev  # seen for the first time, or mounted again
+        self._devices_above = _devices_above(self.root) - {status.st_dev}
 
     @contextmanager
     def fetch(self, wanted: SourceObject) -> Iterator[Path]:
-        """A link to the file under a name of our own, in a folder that only we can enter."""
+        """A link to the file under a name of our own, in a folder that only we can enter.
+
+        Conflict at the end if it was not one and the same file all the time: one that is moved aside for another and back has the
+        same version again, but another change time.
+        """
         path = _inside(self.root, wanted.key).absolute()
-        with _named(wanted.key), path.open("rb") as opened:
-            version = _version(os.fstat(opened.fileno()))
-        if version != wanted.version:
-            raise Conflict(f"{display_name(wanted.key)} has changed.")
+        before = self._status(wanted, path)
         with tempfile.TemporaryDirectory(prefix="lambdazoom-") as private:
             suffix = _SUFFIX.search(path.name)
             link = Path(private) / f"source{suffix[0] if suffix else ''}"
             link.symlink_to(path)
             yield link
+        if self._status(wanted, path).st_ctime_ns != before.st_ctime_ns:
+            raise Conflict(f"{display_name(wanted.key)} was moved meanwhile.")
+
+    def _status(self, wanted: SourceObject, path: Path) -> os.stat_result:
+        with _named(wanted.key), path.open("rb") as opened:
+            status = os.fstat(opened.fileno())
+        if _version(status) != wanted.version:
+            raise Conflict(f"{display_name(wanted.key)} has changed.")
+        return status
 
 
 class FolderStore:
@@ -104,7 +130,7 @@ class FolderStore:
         with _named(name, writing=True), self._locked():
             if self._etag_at(path) != etag:
                 raise Conflict(f"{name} was changed by somebody else.")
-            _write_whole(path, data)
+            self._write_whole(path, data, lasts=True)
         return _etag(data)
 
     def delete(self, name: str, etag: str) -> None:
@@ -139,11 +165,12 @@ class FolderStore:
         """A new file renamed into place, under the lock: so nobody takes its folder away for being empty."""
         path = _inside(self.root, name)
         with _named(name, writing=True), self._locked():
-            _write_whole(path, data)
+            self._write_whole(path, data)
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """A walk in the order of the names that enters only folders which can hold such names."""
-        return _walk(self.root, prefix, after)
+        base = prefix[: prefix.rfind("/") + 1]  # however full the folders above are, nobody looks through them
+        return _walk(self.root / base, prefix, after, base)
 
     @contextmanager
     def bulk(self) -> Iterator[Writer]:
@@ -175,6 +202,22 @@ class FolderStore:
         finally:
             os.close(descriptor)  # and with it the lock
 
+    def _write_whole(self, path: Path, data: bytes, lasts: bool = False) -> None:
+        unfinished = self.root / UNFINISHED
+        try:
+            with unfinished.open("wb") as opened:
+                opened.write(data)
+                if lasts:  # without this, a power cut after the renaming may leave an empty file
+                    opened.flush()
+                    os.fsync(opened.fileno())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        if lasts:
+            _sync_folder(path.parent)
+
     def _etag_at(self, path: Path) -> str | None:
         try:
             return _etag(path.read_bytes())
@@ -198,17 +241,8 @@ def _inside(root: Path, name: str) -> Path:
     return root / name
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            opened.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def _devices_above(root: Path) -> set[int]:
+    return {folder.stat().st_dev for folder in root.absolute().parents}
 
 
 def _prune(folder: Path, root: Path) -> None:
@@ -242,7 +276,7 @@ def _walk(folder: Path, prefix: str, after: str, base: str = "", passes_over_unr
             can_match = name.startswith(prefix) or prefix.startswith(name)
             if can_match and not (after > name and not after.startswith(name)):
                 yield from _walk(folder / entry, prefix, after, name, passes_over_unreadable)
-        elif name.startswith(prefix) and name > after and not entry.startswith(_TEMPORARY) and entry != LOCK:
+        elif name.startswith(prefix) and name > after and entry not in _OURS:
             yield name
 
 
@@ -251,6 +285,7 @@ _REFUSED = "This file system refuses the name {name}."
 _REFUSALS: dict[int | None, tuple[type[StorageError], str]] = {
     errno.ENOENT: (NotFound, "There is no {name}."),
     errno.ENOTDIR: (NotFound, "There is no {name}."),
+    errno.ELOOP: (NotFound, "There is no {name}: it is a link that leads to itself."),
     errno.EACCES: (AccessDenied, _DENIED),
     errno.EPERM: (AccessDenied, _DENIED),
     errno.ENAMETOOLONG: (Unstorable, "The name {name} is too long for this file system."),
@@ -272,6 +307,17 @@ def _named(name: str, writing: bool = False) -> Iterator[None]:
             raise Unstorable(f"{shown} can't be stored: a file and a folder of the same name meet there.") from error
         kind, sentence = _REFUSALS.get(error.errno, (StorageError, f"{{name}}: {error.strerror or error}."))
         raise kind(sentence.format(name=shown)) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of a network file system that keeps its folders itself
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _sync_file_system(folder: Path) -> None:

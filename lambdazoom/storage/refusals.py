@@ -3,13 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 from obstore.exceptions import NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import display_name
 
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404", "409", "412"}  # of a conditional request: look again
+_LOST = {"PreconditionFailed", "NoSuchKey", "404", "412"}  # of a conditional request: look again
+_UNDECIDED = {"ConditionalRequestConflict", "OperationAborted", "409"}  # the same, but S3 itself says: ask once more
+_BROKEN_OFF = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 _RUN_DOCTOR = "Run `python -m lambdazoom doctor` to see the missing permission."
 _DENIED = "S3 refused access to {name} in the bucket {bucket}. " + _RUN_DOCTOR
@@ -43,6 +52,14 @@ _REFUSALS: dict[str, tuple[type[StorageError], str]] = {
 }
 
 
+class Undecided(Conflict):
+    """Two conditional requests met in S3, which did neither: the same one may well succeed in a moment."""
+
+
+class CutShort(StorageError):
+    """An answer began and did not end: boto3, which has handed it over already, does not ask again."""
+
+
 @contextmanager
 def speaking(bucket: str, name: str, conditional: bool = False) -> Iterator[None]:
     """Turn what boto3 raises into our own errors; `conditional` requests that are lost or undecided are Conflicts."""
@@ -52,6 +69,8 @@ def speaking(bucket: str, name: str, conditional: bool = False) -> Iterator[None
         raise _translate(error, bucket, name, conditional) from error
     except NoCredentialsError as error:
         raise AccessDenied("There are no AWS credentials. Set them up as for the AWS command line.") from error
+    except _BROKEN_OFF as error:
+        raise CutShort(f"S3's answer over {display_name(name)} was cut short, again and again. Retry later.") from error
     except BotoCoreError as error:
         raise StorageError(f"S3 could not be reached over {display_name(name)} ({type(error).__name__}). Retry later.") from error
 
@@ -59,12 +78,18 @@ def speaking(bucket: str, name: str, conditional: bool = False) -> Iterator[None
 def _translate(error: ClientError, bucket: str, name: str, conditional: bool) -> StorageError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     shown = display_name(name) or "the bucket"
-    if conditional and code in _LOST:
-        return Conflict(f"{shown} was changed by somebody else.")
+    if conditional and code in _LOST | _UNDECIDED:
+        return (Conflict if code in _LOST else Undecided)(f"{shown} was changed by somebody else.")
     if code == "AccessDenied" and "kms" in str(error).lower():
         return AccessDenied(f"{shown} is encrypted with a KMS key that may not be used here. {_RUN_DOCTOR}")
     kind, sentence = _REFUSALS.get(code, (StorageError, f"S3 answered {code or 'an error'} over {{name}}. Retry later."))
     return kind(sentence.format(name=shown, bucket=bucket))
+
+
+def was_repeated(error: StorageError) -> bool:
+    """Whether boto3 had sent the request before: then the first one may have done what the last one was refused."""
+    answer = error.__cause__.response if isinstance(error.__cause__, ClientError) else {}
+    return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts", 0))
 
 
 def of_upload(error: BaseException, bucket: str, name: str) -> StorageError:

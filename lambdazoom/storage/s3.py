@@ -12,37 +12,54 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import obstore
 from botocore.config import Config
-from botocore.exceptions import NoCredentialsError
-from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
-from lambdazoom.model.errors import NotFound, StorageError, Unstorable
+from lambdazoom.model.errors import Conflict, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import SourceObject, SourceVersion, display_name
 from lambdazoom.model.places import Bucket
+from lambdazoom.storage import effort
 from lambdazoom.storage.base import Headers, Stored, Writer
-from lambdazoom.storage.refusals import no_bucket, of_upload, speaking
+from lambdazoom.storage.effort import patiently
+from lambdazoom.storage.refusals import CutShort, Undecided, no_bucket, speaking, was_repeated
+from lambdazoom.storage.uploads import open_tile_store, uploading
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-UPLOADS = 32  # under way at once; as many wait their turn, then callers wait
 DOWNLOADS = 6  # ranges of one source at once
 RANGE_BYTES = 8 * 2**20
 DELETES = 1000  # S3 takes no more in one request
-CREDENTIALS_TTL = timedelta(minutes=5)  # boto3 renews what has less than ten minutes left
 MAX_KEY_BYTES = 1024
+ATTEMPTS = 7  # of one boto3 request: with its pauses, of a random part of 1, 2, 4, ... 20 s, half a minute on average
+LONGEST_PAUSE = 20.0  # of boto3's, in seconds
 
+_KINDS = {  # of boto3's operations, as receipts count them
+    "GetObject": "get",
+    "HeadObject": "head",
+    "HeadBucket": "head",
+    "PutObject": "put",
+    "ListObjectsV2": "list",
+    "DeleteObject": "delete",
+    "DeleteObjects": "delete",
+}
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
+
+
+_PASSING = {"InternalError", "ServiceUnavailable", "SlowDown"}  # of single keys of a DeleteObjects
+
+
+class NotDeleted(StorageError):
+    """S3 deleted some of several objects, and may delete the others in a moment."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +76,28 @@ def connect() -> Connection:
     config = Config(
         max_pool_connections=DOWNLOADS + 16,
         connect_timeout=5,
-        read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 5},
+        read_timeout=30,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return Connection(session.client("s3", region_name=session.region_name or "us-east-1", config=config), session)
+    client = session.client("s3", region_name=session.region_name or "us-east-1", config=config)
+    client.meta.events.register("before-send.s3", _count)
+    client.meta.events.register_first("needs-retry.s3", _end_in_time)
+    return Connection(client, session)
+
+
+def _count(event_name: str, **_: Any) -> None:
+    """boto3 is about to send a request: each attempt counts."""
+    effort.current().count(_KINDS.get(event_name.rpartition(".")[2], "other"))
+
+
+def _end_in_time(attempts: int, **_: Any) -> Any:
+    """boto3 asks whether to send a request again: not (False) if its pause might be longer than the time that is left."""
+    now = effort.current()
+    if attempts > 1:
+        now.count("retries")
+    return None if now.has_time_for(min(2.0**attempts, LONGEST_PAUSE)) else False
 
 
 class BucketSource:
@@ -118,7 +151,9 @@ class BucketSource:
             if size and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(opened.fileno(), 0, size)  # too little room is better known now
             with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="range") as pool:
-                ranges = [pool.submit(self._download_range, wanted, opened.fileno(), start) for start in range(0, size, RANGE_BYTES)]
+                starts = range(0, size, RANGE_BYTES)
+                # each in a copy of our context, so that its requests count for whom we work for
+                ranges = [pool.submit(copy_context().run, self._download_range, wanted, opened.fileno(), start) for start in starts]
                 try:
                     for each in ranges:
                         each.result()
@@ -127,12 +162,17 @@ class BucketSource:
 
     def _download_range(self, wanted: SourceObject, descriptor: int, start: int) -> None:
         end = min(start + RANGE_BYTES, wanted.version.size)
-        with speaking(self.bucket, wanted.key, conditional=True):
-            answer = self._client.get_object(
-                Bucket=self.bucket, Key=self._prefix + wanted.key, Range=f"bytes={start}-{end - 1}", IfMatch=wanted.version.etag
-            )
-            for chunk in answer["Body"].iter_chunks(2**20):
-                start += os.pwrite(descriptor, chunk, start)
+
+        def go_on() -> None:  # where the attempt before was cut short
+            nonlocal start
+            with speaking(self.bucket, wanted.key, conditional=True):
+                answer = self._client.get_object(
+                    Bucket=self.bucket, Key=self._prefix + wanted.key, Range=f"bytes={start}-{end - 1}", IfMatch=wanted.version.etag
+                )
+                for chunk in answer["Body"].iter_chunks(2**20):
+                    start += os.pwrite(descriptor, chunk, start)
+
+        patiently(go_on, CutShort)
 
 
 class BucketStore:
@@ -148,20 +188,52 @@ class BucketStore:
 
     def read(self, name: str) -> Stored:
         """The whole object."""
-        with speaking(self.bucket, name):
-            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
-            return Stored(answer["Body"].read(), answer["ETag"])
+
+        def attempt() -> Stored:
+            with speaking(self.bucket, name):
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+                return Stored(answer["Body"].read(), answer["ETag"])
+
+        return patiently(attempt, CutShort)
 
     def write(self, name: str, data: bytes, headers: Headers, etag: str | None) -> str:
-        """A conditional PUT; also what S3 leaves undecided is a Conflict, so that the caller looks again."""
+        """A conditional PUT; also what S3 leaves undecided is a Conflict in the end, so that the caller looks again.
+
+        If the answer to the first attempt got lost, S3 refuses the second because of what the first has written. So a repeated
+        request that is refused looks whether our own bytes are there.
+        """
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
-        with speaking(self.bucket, name, conditional=True):
-            return self._put(name, data, headers, condition)
+
+        def attempt() -> str:
+            with speaking(self.bucket, name, conditional=True):
+                return self._put(name, data, headers, condition)
+
+        try:
+            return patiently(attempt, Undecided)
+        except Conflict as error:
+            held = self._held(name) if was_repeated(error) else None
+            if held is None or held.data != data:
+                raise
+            return held.etag
 
     def delete(self, name: str, etag: str) -> None:
-        """A conditional DELETE."""
-        with speaking(self.bucket, name, conditional=True):
-            self._client.delete_object(Bucket=self.bucket, Key=self._key(name), IfMatch=etag)
+        """A conditional DELETE; one that was repeated, and finds nothing any more, has done it the first time."""
+
+        def attempt() -> None:
+            with speaking(self.bucket, name, conditional=True):
+                self._client.delete_object(Bucket=self.bucket, Key=self._key(name), IfMatch=etag)
+
+        try:
+            patiently(attempt, Undecided)
+        except Conflict as error:
+            if not was_repeated(error) or self._held(name) is not None:
+                raise
+
+    def _held(self, name: str) -> Stored | None:
+        try:
+            return self.read(name)
+        except NotFound:
+            return None
 
     def discard(self, name: str) -> None:
         """A plain DELETE."""
@@ -171,12 +243,24 @@ class BucketStore:
     def discard_all(self, names: Iterable[str]) -> None:
         """A thousand objects a request."""
         remaining = iter(names)
-        while batch := list(itertools.islice(remaining, DELETES)):
-            objects: list[Any] = [{"Key": self._key(name)} for name in batch]
-            with speaking(self.bucket, batch[0]):
+        while batch := [self._key(name) for name in itertools.islice(remaining, DELETES)]:
+            self._delete_keys(batch)
+
+    def _delete_keys(self, keys: list[str]) -> None:
+        left = keys
+
+        def attempt() -> None:
+            nonlocal left
+            objects: list[Any] = [{"Key": key} for key in left]
+            with speaking(self.bucket, left[0]):
                 answer = self._client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
-            for error in answer.get("Errors", ()):
-                raise StorageError(f"{error.get('Key')} could not be deleted ({error.get('Code')}). Retry later.")
+            errors = answer.get("Errors", ())
+            left = [error["Key"] for error in errors]
+            for error in errors:
+                kind = NotDeleted if error.get("Code") in _PASSING else StorageError
+                raise kind(f"{error['Key']} could not be deleted ({error.get('Code')}). Retry later.")
+
+        patiently(attempt, NotDeleted)
 
     def put(self, name: str, data: bytes, headers: Headers) -> None:
         """A plain PUT."""
@@ -185,15 +269,9 @@ class BucketStore:
 
     @contextmanager
     def bulk(self) -> Iterator[Writer]:
-        """Uploads by obstore on UPLOADS threads."""
-        uploads = _Uploads(self._tile_store(), self.bucket, self._prefix)
-        with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
-            try:
-                yield lambda name, data, headers: uploads.submit(pool, name, data, headers)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-        uploads.raise_failure()
+        """Uploads by obstore on threads of their own."""
+        with uploading(self._tile_store(), self.bucket, self._prefix) as write:
+            yield write
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """A thousand names a request, as the caller goes on."""
@@ -221,57 +299,9 @@ class BucketStore:
         with self._lock:
             if self._tiles is None:
                 with speaking(self.bucket, ""):
-                    self._tiles = _obstore(self._connection, self.bucket)
+                    meta = self._client.meta
+                    self._tiles = open_tile_store(self._connection.session, meta.endpoint_url, meta.region_name, self.bucket)
             return self._tiles
-
-
-class _Uploads:
-    """Objects on their way: bounded, and the first failure is kept for the caller."""
-
-    def __init__(self, store: S3Store, bucket: str, prefix: str) -> None:
-        self._store = store
-        self._bucket = bucket
-        self._prefix = prefix
-        self._room = threading.BoundedSemaphore(2 * UPLOADS)
-        self._failure: tuple[str, BaseException] | None = None
-
-    def submit(self, pool: ThreadPoolExecutor, name: str, data: bytes, headers: Headers) -> None:
-        """Upload soon; wait if too many are under way."""
-        self.raise_failure()
-        self._room.acquire()
-        pool.submit(self._upload, name, data, headers).add_done_callback(lambda upload: self._done(name, upload))
-
-    def raise_failure(self) -> None:
-        """Raise what went wrong first, if anything did."""
-        if self._failure:
-            name, error = self._failure
-            raise of_upload(error, self._bucket, name) from error
-
-    def _upload(self, name: str, data: bytes, headers: Headers) -> None:
-        attributes = {"Content-Type": headers.content_type, "Cache-Control": headers.cache_control}
-        obstore.put(self._store, self._prefix + name, data, attributes=attributes, use_multipart=False)
-
-    def _done(self, name: str, upload: Future[None]) -> None:
-        self._room.release()
-        error = None if upload.cancelled() else upload.exception()
-        if error and not self._failure:
-            self._failure = (name, error)
-
-
-def _obstore(connection: Connection, bucket: str) -> S3Store:
-    credentials = connection.session.get_credentials()
-    if credentials is None:
-        raise NoCredentialsError
-    endpoint = connection.client.meta.endpoint_url
-    return S3Store(
-        bucket,
-        endpoint=endpoint,
-        region=connection.client.meta.region_name,
-        virtual_hosted_style_request=False,
-        credential_provider=Boto3CredentialProvider(connection.session, ttl=CREDENTIALS_TTL),
-        client_options={"allow_http": endpoint.startswith("http://"), "connect_timeout": "5s", "timeout": "60s"},
-        retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=60)},
-    )
 
 
 def _list(client: "S3Client", bucket: str, prefix: str, after: str) -> Iterator[Any]:

@@ -65,6 +65,7 @@ class Watch(FileSystemEventHandler):
         self._events: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # None: look everything through
         self._restless: dict[str, tuple[SourceVersion, float]] = {}  # what is not at rest yet, and since when it is the same
         self._told: dict[str, _Sighting] = {}  # what was last told of
+        self._device = -1  # of the folder, when it was last looked through
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._observer = Observer()
@@ -124,6 +125,13 @@ class Watch(FileSystemEventHandler):
         except StorageError as error:
             log.warning("%s Trying again later.", error)
             return
+        device = _device_of(self._source.root)
+        if device != self._device:  # another number for the same drive, mounted again
+            self._device = device
+            self._told = {
+                key: _Sighting(told.version, _device_of(self._source.root / key)) if key in present else told
+                for key, told in self._told.items()
+            }
         for key, version in present.items():
             if key not in self._told or self._told[key].version != version:
                 self._restless.setdefault(key, (_NO_VERSION, 0.0))

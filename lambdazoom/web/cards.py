@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from lambdazoom.model.records import ImageRecord, Progress, State
+from lambdazoom.model.records import ImageRecord, Progress, Receipt, State
 from lambdazoom.web import presentation
 from lambdazoom.web.presentation import Row
 
@@ -115,4 +115,31 @@ def _all_facts(record: ImageRecord) -> Iterator[Row]:
         yield Row("Made in", presentation.seconds(record.seconds))
     if record.finished_at:
         yield Row("Made at", presentation.exact(record.finished_at))
+    if record.attempts > 1:
+        yield Row("Attempts", f"{record.attempts:,}" + (f", {record.cut_short:,} cut short" if record.cut_short else ""))
+    if record.receipt:
+        yield Row("Cost", cost(record.receipt))
     yield Row("SHA-256", record.sha256)
+
+
+def cost(receipt: Receipt) -> str:
+    """What a run cost, and what keeping its tiles does; "" where nothing was paid for."""
+    paid, kept = presentation.dollars(receipt.dollars), presentation.dollars(receipt.dollars_a_month)
+    return " · ".join(filter(None, (paid, f"{kept} a month" if kept else "")))
+
+
+def receipt(record: ImageRecord) -> tuple[Row, ...]:
+    """What it took to make an image, stage by stage; nothing if nobody counted."""
+    if record.receipt is None:
+        return ()
+    return tuple(row for row in _receipt(record.receipt) if row.value)
+
+
+def _receipt(receipt: Receipt) -> Iterator[Row]:
+    for stage, seconds in receipt.stages:
+        yield Row(stage.capitalize(), presentation.seconds(seconds))
+    requests = receipt.requests
+    kinds = {"GET": requests.get, "HEAD": requests.head, "PUT": requests.put, "LIST": requests.list, "DELETE": requests.delete}
+    yield Row("Requests", " · ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count))
+    yield Row("Repeated", f"{requests.retries:,}" if requests.retries else "")
+    yield Row("Peak memory", presentation.bytesize(receipt.peak_memory) if receipt.peak_memory else "")

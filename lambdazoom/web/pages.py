@@ -1,4 +1,4 @@
-"""The pages for people: the list of images, one image, and its metadata as a file."""
+"""The pages for people: the list of images, one image, activity, settings, and the forms on them."""
 
 import json
 from collections.abc import Mapping
@@ -7,77 +7,85 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, render_template, request, send_file, url_for
+from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
+from lambdazoom import __version__
 from lambdazoom.model.errors import NotFound
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, State
 from lambdazoom.publishing import catalog, notices
 from lambdazoom.publishing.generations import Published, published, same_version
-from lambdazoom.storage.base import Store
-from lambdazoom.web import cards, presentation
+from lambdazoom.web import api, cards, changes, ledger, neighbours, presentation
 from lambdazoom.web.addresses import image_named, missing
 from lambdazoom.web.cards import Status
-from lambdazoom.web.opening import workspace
+from lambdazoom.web.listing import KINDS, Listing, Wanted, counts, listing
+from lambdazoom.web.opening import opening, workspace
+from lambdazoom.web.presentation import Choice
+from lambdazoom.web.representations import waiting
+from lambdazoom.web.resolution import metres_per_pixel
 
-PAGE_SIZE = 60
-COUNT_LIMIT = 1000
 REFRESH_SECONDS = 2  # while something on the page is being made
 EMPTY_REFRESH_SECONDS = 5
+REST_SECONDS = 10  # while nothing is; only for those with a script
 
 blueprint = Blueprint("pages", __name__)
 
 
 @dataclass(frozen=True)
-class Filter:
-    """One part of the list: `kind` is the catalog's word, the others are what the page says."""
+class Part:
+    """One part of the list, as the page calls it."""
 
-    kind: str
     one: str
     many: str
     empty: str
     tone: str = ""
 
 
-FILTERS = {
-    "": Filter("newest", "image", "images", "There are no further images."),
-    "active": Filter("active", "in progress", "in progress", "Nothing is in progress."),
-    "failed": Filter("failed", "needs attention", "need attention", "Nothing needs attention.", "attention"),
-    "ignored": Filter("ignored", "ignored", "ignored", "Nothing was ignored."),
+PARTS = {
+    "": Part("image", "images", "There are no further images."),
+    "active": Part("in progress", "in progress", "Nothing is in progress."),
+    "failed": Part("needs attention", "need attention", "Nothing needs attention.", "attention"),
+    "ignored": Part("ignored", "ignored", "Nothing was ignored."),
 }
+SORTS = {"newest": "Newest", "name": "Name", "taken": "Date taken", "largest": "Size"}
 
 
-@dataclass(frozen=True)
-class Tally:
-    """One part of the line above the list."""
-
-    show: str
-    text: str
-    tone: str
-    is_current: bool
+@blueprint.app_context_processor
+def _of_every_page() -> dict[str, str]:
+    return {"version": __version__}
 
 
 @blueprint.get("/")
 def images() -> str:
-    """The list, newest first, or the part of it that `show` names; `after` continues it."""
-    show, after = request.args.get("show", ""), request.args.get("after", "")
-    if show not in FILTERS:
+    """The list, or what `q` finds, or the part of it that `show` names; `after` continues it."""
+    query, show, sort, after = (request.args.get(name, "") for name in ("q", "show", "sort", "after"))
+    query = query.strip()
+    if show not in KINDS or sort not in ("", *SORTS):
         abort(404)
-    store, now = workspace().metadata, workspace().now()
-    page = catalog.listed(FILTERS[show].kind, store, after, PAGE_SIZE)
+    page = listing(Wanted(query, show, sort or "newest", after))
+    now = workspace().now()
     shown = [cards.card(record, now) for record in page.records]
-    is_empty = not (shown or show or after)
+    is_empty = not (shown or query or show or after)
+    here: dict[str, Any] = {"q": query or None, "show": show or None, "sort": sort or None}
     return render_template(
         "list.html",
-        show=show,
-        after=after,
+        q=query,
+        here=here,
         cards=shown,
-        cursor=page.cursor,
-        tallies=_tallies(show, store),
-        notices=notices.sentences(store, workspace().source.bucket),
-        nothing=FILTERS[show].empty,
-        source=workspace().settings.texts["LAMBDAZOOM_SOURCE"] if is_empty else "",
+        found=_found(page, query),
+        as_of=page.as_of,
+        as_of_ago=presentation.ago(page.as_of, now) if page.as_of else "",
+        next_page=url_for(".images", **here, after=page.cursor) if page.cursor else "",
+        first_page=url_for(".images", **here) if after else "",
+        tallies=_tallies(show),
+        sorts=_sorts(sort or "newest", query) if shown and not show else (),
+        notices=notices.sentences(workspace().metadata, workspace().source.bucket),
+        nothing=PARTS[show].empty,
+        is_empty=is_empty,
+        source_line=_source_line(),
         refresh=_refresh([each.status for each in shown], is_empty),
+        rest=REST_SECONDS,
     )
 
 
@@ -85,27 +93,61 @@ def images() -> str:
 def image(name: str) -> str:
     """One image: its pyramid if there is one, what became of it, all that is known of it."""
     wanted, now = image_named(name), workspace().now()
-    record = catalog.find(wanted, workspace().metadata)
-    if record is None:
-        raise missing(wanted.display)
+    record = catalog.find(wanted, workspace().metadata) or _just_put(wanted)
     if record.state(now) == State.REMOVED:
         raise NotFound(" ".join(record.remarks) or str(missing(wanted.display)))
     shown = published(wanted, workspace().zoom)
-    status = cards.status(record, now)
+    status, tags = cards.status(record, now), _tags(wanted)
     return render_template(
         "image.html",
         name=wanted.name,
+        here=_here(),
         title=cards.title(record),
         record=record,
         generation=shown.generation.id if shown else "",
+        is_png=bool(shown and shown.pyramid.recipe.format == "png"),
+        file_name=wanted.name.rpartition("/")[2],
+        metres_per_pixel=metres_per_pixel(tags),
         status=status,
         notice=_notice(record, shown, status),
         complaints=[sentence for sentence in record.complaints if shown or not status or sentence != status.sentence],
         facts=cards.facts(record),
-        groups=presentation.groups(_tags(wanted)),
+        receipt=cards.receipt(record),
+        groups=presentation.groups(tags),
         embed=_embed(wanted) if shown else "",
+        original=" · ".join(filter(None, (record.kind, presentation.bytesize(record.version.size)))),
+        is_of_other_settings=bool(shown and shown.recipe != workspace().settings.recipe.fingerprint),
+        can_retry=record.needs_attention or record.state(now) == State.STALLED,
         refresh=0 if shown else _refresh([status], False),
+        live=_refresh([status], bool(status)),
     )
+
+
+@blueprint.get("/previous/<path:name>")
+def previous(name: str) -> AnyResponse:
+    """To the image before this one in the list that somebody came from, round its ends."""
+    return _to_neighbour(name, -1)
+
+
+@blueprint.get("/next/<path:name>")
+def following(name: str) -> AnyResponse:
+    """To the image after this one, likewise."""
+    return _to_neighbour(name, 1)
+
+
+def _to_neighbour(name: str, step: int) -> AnyResponse:
+    here, wanted = _here(), image_named(name)
+    record = catalog.find(wanted, workspace().metadata)
+    found = Wanted(here["q"] or "", sort=here["sort"] or "newest")
+    other = neighbours.neighbour(record, found, step, opening().search().index()) if record else None
+    response = redirect(url_for(".image", name=(other or wanted).name, **here))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _here() -> dict[str, Any]:
+    """The list that somebody came from, as the addresses of its images carry it on."""
+    return {each: request.args.get(each) or None for each in ("q", "sort")}
 
 
 @blueprint.get("/metadata/<path:name>.json")
@@ -120,6 +162,90 @@ def metadata(name: str) -> Response:
     return send_file(BytesIO(data), mimetype="application/json", as_attachment=True, download_name=file_name, max_age=0)
 
 
+@blueprint.get("/activity/")
+def activity() -> str:
+    """What needs attention, what is at work, what was made lately, and the last day in figures."""
+    store, now = workspace().metadata, workspace().now()
+    parts = {kind: [ledger.entry(record, now) for record in catalog.listed(kind, store).records] for kind in ("failed", "active", "newest")}
+    return render_template(
+        "activity.html",
+        attention=[each for each in parts["failed"] if each.card.status and not each.card.status.is_busy],
+        active=parts["active"],
+        recent=[each for each in parts["newest"] if each.finished_at and each.card.generation],
+        figures=ledger.figures(opening().search().index().since(now - api.DAY)),
+        now=now,
+        refresh=REFRESH_SECONDS if parts["active"] else 0,
+        rest=REST_SECONDS,
+    )
+
+
+@blueprint.get("/info/")
+def info() -> Any:
+    """The settings in force, without secrets."""
+    if request.accept_mimetypes.best == "application/json":
+        return api.info()
+    return render_template("settings.html", settings=api.info()["settings"])
+
+
+@blueprint.post("/activity/")
+def retry_several() -> AnyResponse:
+    """Try the named images once more."""
+    for each in [image_named(name) for name in request.form.getlist("name")[: api.MAX_RETRIES]]:
+        changes.retry(each)
+    return redirect(url_for(".activity"), 303)
+
+
+@blueprint.post("/image/<path:name>")
+def change(name: str) -> AnyResponse:
+    """Try an image once more, make it anew with other settings, or delete its original."""
+    wanted, wish = image_named(name), request.form.get("wish", "")
+    if wish == "delete":
+        changes.delete(wanted, request.form.get("confirm", ""))
+        return redirect(url_for(".images"), 303)
+    if wish not in ("retry", "reprocess"):
+        abort(400)
+    changes.retry(wanted, recipe=wish == "reprocess")
+    return redirect(url_for(".image", name=wanted.name), 303)
+
+
+def _just_put(wanted: ImageKey) -> ImageRecord:
+    """What stands for the record of an original that nothing has looked at yet; NotFound if there is none."""
+    try:
+        return waiting(workspace().source.head(wanted.key), workspace().now())
+    except NotFound as error:
+        raise missing(wanted.display) from error
+
+
+def _found(page: Listing, query: str) -> str:
+    if not page.total:
+        return f"No image matches “{query}”."
+    return f"{page.total:,} {'image matches' if page.total == 1 else 'images match'} “{query}”."
+
+
+def _tallies(show: str) -> list[Choice]:
+    found = counts()
+    tallies = []
+    for name, part in PARTS.items():
+        counted = found[name or "all"]
+        if counted.count or name in ("", show):
+            text = presentation.counted(counted.count, counted.exact, part.one, part.many)
+            tallies.append(Choice(name, text, part.tone, name == show))
+    return tallies
+
+
+def _sorts(sort: str, query: str) -> list[Choice]:
+    def address(name: str) -> str:
+        return url_for(".images", q=query or None, sort=None if name == "newest" else name)
+
+    return [Choice(address(name), text, "", name == sort) for name, text in SORTS.items()]
+
+
+def _source_line() -> str:
+    """What to do with an image where there is none: the folder's path, or the line that copies to the bucket."""
+    source = workspace().settings.texts["LAMBDAZOOM_SOURCE"]
+    return f"aws s3 cp image.tif {source.rstrip('/')}/" if workspace().source.bucket else source
+
+
 def _embed(image: ImageKey) -> str:
     """The lines of HTML that show the image on any other site; "" unless the tiles are public."""
     tiles_url = workspace().settings.tiles_url
@@ -127,15 +253,6 @@ def _embed(image: ImageKey) -> str:
         return ""
     script = url_for("static", filename="vendor/openseadragon/openseadragon.min.js", _external=True)
     return presentation.embed(f"{tiles_url}/{quote(image.pointer)}", script)
-
-
-def _tallies(show: str, store: Store) -> list[Tally]:
-    counts = {name: catalog.count(each.kind, store, COUNT_LIMIT) for name, each in FILTERS.items()}
-    return [
-        Tally(name, presentation.counted(counts[name], COUNT_LIMIT, each.one, each.many), each.tone, name == show)
-        for name, each in FILTERS.items()
-        if counts[name] or name in ("", show)
-    ]
 
 
 def _refresh(statuses: list[Status | None], is_empty: bool) -> int:

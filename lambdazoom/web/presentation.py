@@ -50,6 +50,16 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """One of several links of which one is the present state: `value` is what the link asks for."""
+
+    value: str
+    text: str
+    tone: str
+    is_current: bool
+
+
+@dataclass(frozen=True)
 class Group:
     """Tags that belong together: `origin` is exiftool's own name of the group, `heading` what people call it."""
 
@@ -70,18 +80,18 @@ def embed(descriptor: str, script: str) -> str:
 
 def install(filters: MutableMapping[str, Callable[..., Any]]) -> None:
     """Give these functions to templates as filters."""
-    filters.update(number=number, bytesize=bytesize, seconds=seconds, exact=exact, iso=iso)
+    filters.update(exact=exact, iso=iso, pieces=pieces)
 
 
-def number(count: int) -> str:
-    """A whole number with thousands separators."""
-    return f"{count:,}"
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """The parts of a text, each with whether it stands between backticks."""
+    return [(part, index % 2 == 1) for index, part in enumerate(text.split("`"))]
 
 
-def counted(count: int, limit: int, one: str, many: str) -> str:
-    """ "1 image", "2 images", or "1,000+ images" where counting stopped at the limit."""
-    more = "+" if count >= limit else ""
-    return f"{count:,}{more} {one if count == 1 else many}"
+def counted(count: int, is_exact: bool, one: str, many: str) -> str:
+    """ "1 image", "2 images", or "about 1,200 images" where nobody has counted to the end."""
+    about = "" if is_exact else "about "
+    return f"{about}{count:,} {one if count == 1 else many}"
 
 
 def bytesize(size: int) -> str:
@@ -105,6 +115,13 @@ def seconds(duration: float) -> str:
         return f"{duration:.1f} s"
     minutes, rest = divmod(round(duration), 60)
     return f"{minutes:,} min {rest} s"
+
+
+def dollars(amount: float) -> str:
+    """A price: cents as such, less than a cent with two digits that count; "" for nothing."""
+    if amount <= 0:
+        return ""
+    return f"${amount:,.2f}" if amount >= 0.01 else f"${float(f'{amount:.1e}'):.10f}".rstrip("0")
 
 
 def dimensions(width: int, height: int) -> str:

@@ -4,8 +4,8 @@
 
 Each invocation is a fresh, isolated PYTHON process with nothing beside it but boto3 from BOTO3_FOLDER, as in Lambda's runtime, and
 neither exiftool nor perl on its PATH. S3's notifications reach it as events. Every request is written to the file CALLS, a line
-of JSON each, with the access key that signed it: the function's own is "role". Two calls that `zappa update` makes and moto
-lacks are added.
+of JSON each, with the access key that signed it: the function's own is "role". What moto lacks is
+added.
 """
 
 import hashlib
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from moto.awslambda import models, responses, urls
+from moto.awslambda import models
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
+from tests import moto_gaps
+
 BOOT = Path(__file__).with_name("lambda_boot.py")
-LISTING = r"{0}/(?P<api_version>[^/]+)/functions/(?P<function_name>[\w_:%-]+)/urls/?$"
 _KEY = re.compile(r"Credential=([^/]+)/")
 
 
@@ -88,8 +89,7 @@ class Runtime:
 def teach_moto(runtime: Runtime) -> None:
     """Let moto run functions, and answer what it lacks."""
     setattr(models.LambdaFunction, "_invoke_lambda", lambda self, event=None: runtime.invoke(self, event))  # noqa: B010
-    urls.url_paths[LISTING] = responses.LambdaResponse.dispatch
-    setattr(responses.LambdaResponse, "list_function_url_configs", _list_function_url_configs)  # noqa: B010
+    moto_gaps.fill()
     update = models.LambdaFunction.update_configuration
 
     def update_configuration(self: Any, settings: dict[str, Any]) -> Any:
@@ -98,12 +98,6 @@ def teach_moto(runtime: Runtime) -> None:
         return update(self, settings)
 
     setattr(models.LambdaFunction, "update_configuration", update_configuration)  # noqa: B010
-
-
-def _list_function_url_configs(self: Any) -> str:
-    function = self.backend.get_function(unquote(self.path.split("/")[-2]))
-    config = getattr(function, "url_config", None)
-    return json.dumps({"FunctionUrlConfigs": [config.to_dict()] if config else []})
 
 
 class Recorder:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zipfile import ZipFile
 
 import boto3
 import pytest
@@ -155,3 +156,44 @@ def set_names(project: Project) -> None:
     changed = json.loads(settings.read_text())
     changed["live"]["touch"] = False  # there is no HTTP here that Zappa could touch
     settings.write_text(json.dumps(changed, indent=2))
+
+
+@pytest.fixture(scope="session")
+def package(project: Project) -> Path:
+    """What `zappa package` makes, after its own checks."""
+    set_names(project)
+    project.zappa("package", "live", "--output", "package.zip")
+    return project.folder / "package.zip"
+
+
+@pytest.fixture(scope="session")
+def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As Lambda unpacks it: read-only, and every file as its mode in the zip says."""
+    folder = tmp_path_factory.mktemp("task")
+    with ZipFile(package) as archive:
+        archive.extractall(folder)
+        for entry in archive.infolist():
+            if mode := entry.external_attr >> 16 & 0o777:
+                (folder / entry.filename).chmod(mode)
+    return folder
+
+
+@pytest.fixture
+def moto_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """moto's server in a process of its own, for the load."""
+    port = free_port()
+    with (tmp_path / "moto.log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port), "-H", "127.0.0.1"], stdout=log, stderr=log)
+    endpoint = f"http://127.0.0.1:{port}"
+    names = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": "testing", "SECRET_ACCESS_KEY": "testing", "DEFAULT_REGION": "us-east-1"}
+    for name, value in names.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(endpoint, timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield endpoint
+    server.terminate()
+    server.wait(timeout=10)

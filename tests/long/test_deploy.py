@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from benchmarks.drawing import photo_like
 from lambdazoom.operations.policy import allows
 from tests.conftest import picture
 from tests.gateway import body_of
@@ -57,6 +58,8 @@ def test_the_whole_life_of_a_deployment(project: Project) -> None:
     foreign = foreign_notification(project)
     assert "Deployment complete" in project.zappa("deploy", "live")
     assert len(notifications(s3)) == 2
+    said = project.run("python", "-m", "lambdazoom", "doctor")
+    assert "The function's zip holds exiftool, its modules, perl, the viewer, the application." in said
 
     originals = {
         "gps.jpg": encoded("JPEG", 3000, 2000, with_gps()),
@@ -74,6 +77,7 @@ def test_the_whole_life_of_a_deployment(project: Project) -> None:
         "54 deg 19' 12.50\" N, 10 deg 8' 6.00\" E"
     ]
 
+    publish_twelve_megapixels(project)
     look_at_the_pages(project)
     update_and_lose_nothing(project)
     for _ in range(2):
@@ -110,6 +114,19 @@ def foreign_notification(project: Project) -> str:
         Bucket=NAMES["source"], NotificationConfiguration={"LambdaFunctionConfigurations": [configuration]}
     )
     return arn
+
+
+def publish_twelve_megapixels(project: Project) -> None:
+    """A photograph is on show six seconds after the function was started for it, at most."""
+    photo = io.BytesIO()
+    photo_like(4000, 3000, seed=1).save(photo, "JPEG", quality=90)
+    s3 = project.client("s3")
+    s3.put_object(Bucket=NAMES["source"], Key="photo.jpg", Body=photo.getvalue())
+    s3.head_object(Bucket=NAMES["zoom"], Key="photo.jpg.dzi")
+    logged = project.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{FUNCTION}")["events"]
+    reports = re.findall(r"REPORT init ([0-9]+) ms, invocation ([0-9]+) ms", "\n".join(event["message"] for event in logged))
+    assert sum(map(int, reports[-1])) <= 6000, reports[-1]
+    s3.delete_object(Bucket=NAMES["source"], Key="photo.jpg")
 
 
 def look_at_the_pages(project: Project) -> None:

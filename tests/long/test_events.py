@@ -4,11 +4,7 @@ import io
 import queue
 import random
 import re
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,34 +19,13 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import catalog, generations
 from lambdazoom.publishing.workspace import open_workspace
 from lambdazoom.storage.base import Store
-from tests.conftest import free_port, picture
+from tests.conftest import picture
 from tests.places import BUCKETS, Buckets, object_event
 from tests.zappa_function import ZappaFunction, write_python_settings
 
 pytestmark = pytest.mark.long
 
 IMAGES, WORKERS = 200, 8
-
-
-@pytest.fixture
-def moto_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """moto's server in a process of its own, for the load."""
-    port = free_port()
-    with (tmp_path / "moto.log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port), "-H", "127.0.0.1"], stdout=log, stderr=log)
-    endpoint = f"http://127.0.0.1:{port}"
-    names = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": "testing", "SECRET_ACCESS_KEY": "testing", "DEFAULT_REGION": "us-east-1"}
-    for name, value in names.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    for _ in range(100):
-        try:
-            urllib.request.urlopen(endpoint, timeout=5).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield endpoint
-    server.terminate()
-    server.wait(timeout=10)
 
 
 def jpeg(width: int, height: int, seed: int) -> bytes:

@@ -1,12 +1,10 @@
 """The very zip: its size and contents, its start, and its life under AWS's own runtime interface client."""
 
-import http.server
 import json
 import os
 import queue
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,32 +12,15 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import pillow_heif
 import pytest
 
+from tests.conftest import picture
 from tests.gateway import REST_HOST, rest_event
-from tests.long.conftest import Project, set_names
+from tests.long.conftest import Project
+from tests.quiet_server import QuietHandler, serving
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture(scope="session")
-def package(project: Project) -> Path:
-    """What `zappa package` makes, after its own checks."""
-    set_names(project)
-    project.zappa("package", "live", "--output", "package.zip")
-    return project.folder / "package.zip"
-
-
-@pytest.fixture(scope="session")
-def unpacked(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As Lambda unpacks it: read-only, and every file as its mode in the zip says."""
-    folder = tmp_path_factory.mktemp("task")
-    with ZipFile(package) as archive:
-        archive.extractall(folder)
-        for entry in archive.infolist():
-            if mode := entry.external_attr >> 16 & 0o777:
-                (folder / entry.filename).chmod(mode)
-    return folder
 
 
 def test_the_package_keeps_to_its_budget(package: Path, unpacked: Path) -> None:
@@ -71,6 +52,44 @@ def test_exiftool_travels_with_its_own_perl(unpacked: Path) -> None:
     assert done.stdout.startswith("13.")
 
 
+def test_a_cold_start_compiles_nothing(project: Project, unpacked: Path) -> None:
+    """Lambda's disk is read-only: what is not there as bytecode, and taken for good, is compiled at every start."""
+    program = (
+        "import sys\nsys.path[:0], sys.path[len(sys.path):] = [sys.argv[1]], [sys.argv[2]]\n"
+        "compiled = []\nimport importlib.machinery as machinery\nload = machinery.SourceFileLoader.source_to_code\n"
+        "def note(self, data, path, **options):\n    compiled.append(path)\n    return load(self, data, path, **options)\n"
+        "machinery.SourceFileLoader.source_to_code = note\n"
+        "import handler, app, lambdazoom.handler, lambdazoom.storage.s3\napp.application()\n"
+        "print(*[path for path in compiled if path.startswith(sys.argv[1])], sep='\\n')"
+    )
+    command = [project.python, "-B", "-I", "-S", "-c", program, str(unpacked), str(project.boto3_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_further_formats_fit_in(project: Project, unpacked: Path, tmp_path: Path) -> None:
+    """As docs/deploy.md has it: the extra packages in the environment, and they are in the package, the right ones, and work."""
+    python = str(project.folder / ".venv" / "bin" / "python")
+    pip = [python, "-m", "pip", "--quiet", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "-r", "requirements-formats.txt"], cwd=project.folder, check=True)
+    try:
+        project.zappa("package", "live", "--output", "formats.zip")
+    finally:
+        subprocess.run([*pip, "uninstall", "--yes", "pillow-heif"], check=True)
+    assert (project.folder / "formats.zip").stat().st_size <= 50 * 10**6  # what Lambda takes
+    with ZipFile(project.folder / "formats.zip") as archive:
+        archive.extractall(tmp_path / "task")
+    pillow_heif.from_pillow(picture(300, 200)).save(tmp_path / "cat.heic")
+    program = "import sys\nsys.path[:0] = [sys.argv[1]]\nfrom lambdazoom.cli import main\nsys.exit(main(['tile', *sys.argv[2:]]))"
+    command = [project.python, "-B", "-I", "-S", "-c", program]
+    files = [str(tmp_path / "cat.heic"), str(tmp_path / "out")]
+    without = subprocess.run([*command, unpacked, *files], capture_output=True, text=True, check=False)
+    assert "`pip install -r requirements-formats.txt` opens it" in without.stderr
+    with_it = subprocess.run([*command, tmp_path / "task", *files], capture_output=True, text=True, check=False)
+    assert with_it.returncode == 0, with_it.stderr
+    assert 'Width="300"' in (tmp_path / "out" / "cat.dzi").read_text("utf-8")
+
+
 class RuntimeApi:
     """A stand-in for Lambda's Runtime API (AWS's "Using the Lambda runtime API", 2018-06-01): hands events out, takes answers in."""
 
@@ -84,43 +103,23 @@ class RuntimeApi:
 def runtime_api() -> Iterator[tuple[RuntimeApi, str]]:
     api = RuntimeApi()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    class Handler(QuietHandler):
+        def respond(self) -> None:
+            if self.command == "POST":
+                api.answers.put((self.path.rpartition("/")[2], json.loads(self.body() or b"null")))
+                self.answer(202)
+                return
+            headers = {
+                "Lambda-Runtime-Aws-Request-Id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+                "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:123456789012:function:lambdazoom-live",
+                "Lambda-Runtime-Trace-Id": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1",
+                "Content-Type": "application/json",
+            }
+            event = json.dumps(api.events.get()).encode()
+            self.answer(200, event, {**headers, "Lambda-Runtime-Deadline-Ms": api.deadline_ms})
 
-        def do_GET(self) -> None:
-            body = json.dumps(api.events.get()).encode()
-            self.send_response(200)
-            for name, value in (
-                ("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
-                ("Lambda-Runtime-Deadline-Ms", str(api.deadline_ms)),
-                ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:lambdazoom-live"),
-                ("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1"),
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(body))),
-            ):
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null")
-            api.answers.put((self.path.rpartition("/")[2], body))
-            self.send_response(202)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield api, f"127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield api, address
 
 
 def test_under_awss_own_runtime_client(project: Project, unpacked: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def visitor(client: FlaskClient) -> FlaskClient:
 
 def test_every_address_but_the_public_ones_is_refused_without_a_session(client: FlaskClient, application: Flask, publish: Publish) -> None:
     publish("cat.jpg")
-    values = {"name": "cat.jpg", "filename": "style.css", "level": 0, "column": 0, "row": 0, "extension": "jpg"}
+    values = {"name": "cat.jpg", "filename": "style.css", "level": 0, "column": 0, "row": 0, "extension": "jpg", "number": 1}
     adapter = application.url_map.bind("localhost")
     refused = set()
     for rule in application.url_map.iter_rules():
@@ -92,7 +92,7 @@ def test_every_address_but_the_public_ones_is_refused_without_a_session(client: 
                 if response.status_code != 200:
                     refused.add(rule.endpoint)
                     assert response.status_code in (303, 401, 403), path
-                    assert b"cat.jpg" not in response.data.replace(b"next=/image/cat.jpg", b"")
+                    assert b"cat.jpg" not in re.sub(rb"next=[^\"<]*", b"", response.data)  # but the way back
     allowed = {rule.endpoint for rule in application.url_map.iter_rules()} - refused
     assert allowed == {"static", "health", "access.sign_in"}
 
@@ -205,8 +205,19 @@ def test_neither_password_nor_hash_nor_secret_is_ever_sent(client: FlaskClient) 
         assert not [text for text in (PASSWORD, HASH, SECRET) if text in page.text + str(page.headers)]
 
 
-def test_signing_out_takes_the_cookie_away(visitor: FlaskClient) -> None:
-    page = visitor.get("/")
+@pytest.mark.parametrize("path", ["/", "/image/cat.jpg", "/activity/", "/settings/", "/nowhere"])
+def test_every_form_that_changes_something_bears_the_token(visitor: FlaskClient, publish: Publish, path: str) -> None:
+    publish("cat.jpg")
+    page = visitor.get(path).text
+    forms = re.findall(r'<form[^>]*method="post".*?</form>', page, re.DOTALL)
+    assert forms, "at least the one for signing out"
+    assert {token_in(form) for form in forms} == {token_in(page)}
+
+
+@pytest.mark.parametrize("path", ["/", "/image/cat.jpg", "/nowhere"])
+def test_signing_out_takes_the_cookie_away(visitor: FlaskClient, publish: Publish, path: str) -> None:
+    publish("cat.jpg")
+    page = visitor.get(path)
     assert "Sign out" in page.text
     assert "Sign out" not in visitor.application.test_client().get("/sign-in").text
     response = visitor.post("/sign-out", data={"token": token_in(page.text)})

@@ -146,7 +146,7 @@ def test_the_unexpected_is_a_reference_on_the_page_and_a_traceback_in_the_log(
 
 
 def test_importing_the_application_reads_no_settings_and_wrong_ones_are_a_page() -> None:
-    program = "import app; response = app.app.test_client().get('/'); print(response.status_code, response.text)"
+    program = "import app; response = app.application().test_client().get('/'); print(response.status_code, response.text)"
     environment = {"PATH": "/usr/bin:/bin", "LAMBDAZOOM_QUALITY": "101"}
     finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert finished.stdout.startswith("500 ")

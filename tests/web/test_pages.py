@@ -1,6 +1,8 @@
 """The pages, as a browser without scripts would get them."""
 
+import gzip
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape, unescape
@@ -13,16 +15,21 @@ from PIL import Image
 from lambdazoom.model.errors import CorruptImage
 from lambdazoom.model.keys import ImageKey, SourceVersion
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
+from lambdazoom.model.settings import SETTINGS
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
+from lambdazoom.web.application import create_app
 from tests.conftest import write_bad_files
+from tests.zappa_function import PASSWORD
 
 from .conftest import Publish
+from .test_access import HASH, SECRET, guarded_by, token_in
 
 NOW = datetime.now(UTC)
 REFRESH = '<meta http-equiv="refresh" content="2">'
 HOSTILE = "<script>alert('x')</script>"
+ALL_PAGES = ("/", "/?show=failed", "/?q=cat", "/activity/", "/info/", "/image/cat.jpg", "/image/none.jpg")
 
 
 def record(key: str, workspace: Workspace, **values: object) -> ImageRecord:
@@ -41,7 +48,7 @@ FAILED = Step.failed(CorruptImage("scan.tif is cut off; 71 % could be read."), f
 
 def test_the_empty_list_names_the_source_folder_and_looks_again(client: FlaskClient, workspace: Workspace) -> None:
     page = client.get("/").text
-    assert f"<code>{workspace.settings.texts['LAMBDAZOOM_SOURCE']}</code>" in page
+    assert f'<code id="place">{workspace.settings.texts["LAMBDAZOOM_SOURCE"]}</code>' in page
     assert '<meta http-equiv="refresh" content="5">' in page
 
 
@@ -50,7 +57,7 @@ def test_the_list_shows_each_image_with_size_and_time(client: FlaskClient, publi
     page = client.get("/").text
     assert 'href="/image/trip/cat.jpg"' in page
     assert f'src="/thumbnail/trip/cat.jpg.jpg?v={made.generation}"' in page
-    assert "1,200 × 840 ·</span> <time datetime=" in page
+    assert "<span>1,200 × 840</span> <span>· <time datetime=" in page
     assert "just now</time>" in page
     assert "1 image</a>" in page
     assert "refresh" not in page
@@ -100,7 +107,7 @@ def test_a_failed_image_says_why_and_the_page_rests(client: FlaskClient, workspa
         page = client.get(path).text
         assert "scan.tif is cut off; 71 % could be read." in page
         assert "refresh" not in page
-    assert "viewer.js" not in client.get("/image/scan.tif").text
+    assert '"/static/viewer.js"' not in client.get("/image/scan.tif").text
 
 
 def test_a_long_list_goes_on_by_plain_links(client: FlaskClient, workspace: Workspace) -> None:
@@ -210,7 +217,7 @@ def test_hostile_text_stays_text(client: FlaskClient, publish: Publish, workspac
     assert "<script>" not in missing.text
 
 
-@pytest.mark.parametrize("path", ["/", "/image/cat.jpg", "/image/none.jpg", "/?show=failed"])
+@pytest.mark.parametrize("path", ALL_PAGES)
 def test_no_page_has_inline_script_or_style(client: FlaskClient, publish: Publish, path: str) -> None:
     publish("cat.jpg")
     page = client.get(path).text
@@ -222,11 +229,117 @@ def test_no_page_has_inline_script_or_style(client: FlaskClient, publish: Publis
 
 def test_every_link_stays_below_the_stage(client: FlaskClient, publish: Publish) -> None:
     publish("cat.jpg")
-    for path in ("/", "/image/cat.jpg", "/image/none.jpg"):
+    attributes = ('href="', 'src="', 'action="', 'data-descriptor="', 'data-api="', 'data-icons="')
+    for path in ALL_PAGES:
         page = client.get(path, base_url="http://localhost/live").text
-        local = [part.partition('"')[0] for attribute in ('href="', 'src="', 'data-descriptor="') for part in page.split(attribute)[1:]]
-        assert local
-        assert all(address.startswith("/live/") or address == "" for address in local)
+        local = [part.partition('"')[0] for attribute in attributes for part in page.split(f" {attribute}")[1:]]
+        assert len(local) > 3
+        assert all(address.startswith("/live/") or address == "" for address in local), path
+
+
+def test_behind_another_host_name_all_links_hold(workspace: Workspace, publish: Publish) -> None:
+    publish("cat.jpg")
+    client = create_app(lambda: guarded_by(workspace)).test_client()
+    address = "https://pictures.example/live"
+    token = token_in(client.get("/sign-in", base_url=address).text)
+    signed_in = client.post("/sign-in?next=/live/activity/", base_url=address, data={"token": token, "password": PASSWORD})
+    assert signed_in.headers["Location"] == "/live/activity/"
+    for path in ALL_PAGES:
+        page = client.get(path, base_url=address).text
+        assert "localhost" not in page
+        assert "127.0.0.1" not in page
+        assert all(found.startswith(address) for found in re.findall(r'content="(https?://[^"]*)"', page))
+    assert client.get("/next/cat.jpg", base_url=address).headers["Location"] == "/live/image/cat.jpg"
+
+
+def test_our_own_scripts_and_styles_are_small() -> None:
+    static = Path(__file__).parents[2] / "static"
+    own = [path.read_bytes() for pattern in ("*.js", "*.css", "*.svg") for path in static.glob(pattern)]
+    assert len(own) > 10
+    assert sum(len(gzip.compress(each)) for each in own) <= 60_000
+
+
+def test_the_former_addresses_lead_to_what_they_meant(client: FlaskClient, publish: Publish) -> None:
+    publish("trip/ä b.jpg")
+    assert client.get("/browse/").headers["Location"] == "/"
+    assert client.get("/browse/trip/ä b.jpg", follow_redirects=True).status_code == 200
+    assert client.get("/list/").json["images"][0]["name"] == "trip/ä b.jpg"  # type: ignore[index]
+
+
+def test_the_settings_are_shown_with_their_origin_and_no_secret(workspace: Workspace) -> None:
+    client = create_app(lambda: guarded_by(workspace)).test_client()
+    token = token_in(client.get("/sign-in").text)
+    client.post("/sign-in", data={"token": token, "password": PASSWORD})
+    page = client.get("/info/").text
+    for setting in SETTINGS:
+        assert f"<code>{setting.name}</code>" in page
+    assert '<td data-name="From">environment</td>' in page
+    assert HASH not in page
+    assert SECRET not in page
+    assert client.get("/info/", headers={"Accept": "application/json"}).json["settings"][0]["name"] == SETTINGS[0].name  # type: ignore[index]
+
+
+def test_the_search_finds_says_how_many_and_carries_on_to_the_neighbours(client: FlaskClient, publish: Publish) -> None:
+    for key in ("cat one.jpg", "dog.jpg", "cat two.jpg"):
+        publish(key)
+    page = client.get("/?q=CAT").text
+    assert "2 images match “CAT”." in unescape(page)
+    assert 'href="/image/cat%20two.jpg?q=CAT"' in page
+    assert "dog.jpg" not in page
+    assert client.get("/next/cat two.jpg?q=CAT").headers["Location"] == "/image/cat%20one.jpg?q=CAT"
+    assert client.get("/next/cat two.jpg").headers["Location"] == "/image/dog.jpg"
+    assert "No image matches “bird”." in unescape(client.get("/?q=bird").text)
+
+
+def test_the_list_is_sorted_by_plain_links(client: FlaskClient, publish: Publish) -> None:
+    publish("b.jpg", 90, 60)
+    publish("a.jpg", 30, 20)
+    orders = {sort: re.findall(r'data-live="([^"]+)"', client.get(f"/?sort={sort}").text) for sort in ("name", "largest", "newest")}
+    assert orders == {"name": ["a.jpg", "b.jpg"], "largest": ["b.jpg", "a.jpg"], "newest": ["a.jpg", "b.jpg"]}
+    assert client.get("/?sort=beauty").status_code == 404
+
+
+def test_activity_has_three_sections_that_vanish_when_empty(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
+    assert "All quiet. New images appear here by themselves." in client.get("/activity/").text
+    record("busy.jpg", workspace, **tiling(64))
+    record("scan.tif", workspace, tiles=FAILED, metadata=FAILED)
+    made = publish("cat.jpg", 300, 200)
+    page = create_app(lambda: workspace).test_client().get("/activity/").text  # whose figures are not some seconds old
+    headings = re.findall(r"<h2 id=\"[a-z]+\">([^<]+)", page)
+    assert headings == ["Needs attention", "In progress", "Recent"]
+    sentence = "scan.tif is cut off; 71 % could be read."
+    figures = "Last 24 hours: 1 image, 0.060 megapixels"
+    assert all(words in page for words in ("64 of 100 tiles", sentence, f"{made.seconds:.2f} s", figures))
+
+
+def test_a_retry_and_a_deletion_work_without_a_script(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
+    source = Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"])
+    (source / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    settle(ImageKey("cut.jpg"), workspace)
+    page = client.get("/activity/").text
+    answer = client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "retry"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/image/cut.jpg")
+    refused = client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "delete", "confirm": "other.jpg"})
+    assert refused.status_code == 422
+    assert (source / "cut.jpg").exists()
+    client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "delete", "confirm": "cut.jpg"})
+    assert not (source / "cut.jpg").exists()
+    assert client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "paint"}).status_code == 400
+    assert client.post("/image/cut.jpg", data={"wish": "retry"}).status_code == 403
+
+
+def test_an_image_of_other_settings_can_be_made_anew(workspace: Workspace, publish: Publish) -> None:
+    publish("cat.jpg")
+    assert "Reprocess" not in create_app(lambda: workspace).test_client().get("/image/cat.jpg").text
+    other = replace(workspace, settings=replace(workspace.settings, tile_size=512))
+    assert "Reprocess" in create_app(lambda: other).test_client().get("/image/cat.jpg").text
+
+
+def test_an_original_that_nothing_has_looked_at_yet_is_waiting(client: FlaskClient, workspace: Workspace) -> None:
+    (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "new.jpg").write_bytes(b"...")
+    page = client.get("/image/new.jpg")
+    assert page.status_code == 200
+    assert "Waiting" in page.text
 
 
 def test_each_bad_file_is_seen_on_the_page_with_its_sentence(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:

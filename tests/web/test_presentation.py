@@ -59,9 +59,19 @@ def test_durations_and_areas_are_told_in_fitting_units() -> None:
     assert presentation.megapixels(60_000, 40_000) == "2.4 gigapixels"
 
 
-def test_counts_say_one_many_and_more_than_was_counted() -> None:
-    counts = [presentation.counted(count, 1000, "image", "images") for count in (0, 1, 2, 1000)]
-    assert counts == ["0 images", "1 image", "2 images", "1,000+ images"]
+def test_counts_say_one_many_and_that_they_are_guesses() -> None:
+    counts = [presentation.counted(count, True, "image", "images") for count in (0, 1, 2, 1204)]
+    assert counts == ["0 images", "1 image", "2 images", "1,204 images"]
+    assert presentation.counted(1204, False, "image", "images") == "about 1,204 images"
+
+
+def test_prices_have_cents_or_two_digits_that_count() -> None:
+    prices = [presentation.dollars(amount) for amount in (0, 0.41, 1204.5, 0.0123, 0.00412, 0.0000051)]
+    assert prices == ["", "$0.41", "$1,204.50", "$0.01", "$0.0041", "$0.0000051"]
+
+
+def test_a_text_is_cut_at_its_backticks() -> None:
+    assert presentation.pieces("Run `zappa update` now.") == [("Run ", False), ("zappa update", True), (" now.", False)]
 
 
 def test_a_long_name_keeps_its_end_in_view() -> None:

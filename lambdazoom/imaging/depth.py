@@ -1,0 +1,124 @@
+"""Samples of more than 8 bits, or of no fixed range, brought to 8; which values become black and white is said; no files here."""
+
+import math
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from lambdazoom.model.errors import UnsupportedImage
+
+_BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 340, 341  # TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+_SCALE = 257  # 65,535 / 257 = 255
+_SAMPLE_SIDE = 1024  # of the regular sample of pixels that percentiles are taken from
+_BEYOND = 0.001  # of the pixels are left darker than black, and as many brighter than white
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a file says of its samples: how many bits they have, whether 0 is white, and the range that it declares, if any."""
+
+    bits: int = 8
+    is_white_at_0: bool = False
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def declared(self) -> tuple[float, float] | None:
+        """The range of values from black to white, if the file declares one that can be."""
+        least = 0.0 if self.least is None else self.least
+        most = float(2**self.bits - 1) if self.most is None and self.bits in (9, 10, 11, 12, 13, 14, 15) else self.most
+        return (least, most) if most is not None and math.isfinite(most - least) and most > least else None
+
+    @property
+    def is_part_of_16_bits(self) -> bool:
+        """Whether fewer values are declared than 16 bits have."""
+        return self.bits == 16 and self.declared not in (None, (0.0, 65535.0))
+
+
+def samples_of(image: Image.Image) -> Samples:
+    """What the file says; the pixels need not have been read."""
+    if isinstance(image, TiffImageFile):
+        tags = image.tag_v2
+        bits = max(tags.get(_BITS, (1,)))
+        return Samples(bits, tags.get(_PHOTOMETRIC) == 0, _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max))
+    if isinstance(image, PngImageFile) and image.tile and "16B" in str(image.tile[0].args):
+        return Samples(16)
+    return Samples(16 if is_deep_grey(image) else 8)
+
+
+def is_deep_grey(image: Image.Image) -> bool:
+    """Whether it is grey in 16 bits; a PPM's are in a mode of 32."""
+    return image.mode in _DEEP or (image.mode == "I" and image.format == "PPM")
+
+
+def check_colour(image: Image.Image, samples: Samples, name: str) -> tuple[str, ...]:
+    """A remark on colours of 16 bits, of which Pillow keeps the upper 8; UnsupportedImage if those don't hold the picture."""
+    if samples.bits <= 8 or image.mode not in ("RGB", "RGBA", "RGBX", "LA", "CMYK"):
+        return ()
+    if samples.is_part_of_16_bits:
+        least, most = samples.declared or (0, 0)
+        told = f"uses only the values from {least:,.6g} to {most:,.6g} of 16 bits, which is not opened in colour"
+        raise UnsupportedImage(f"{name} {told}. Save it with the whole range, or with 8 bits a sample.")
+    return (f"Of {samples.bits} bits a sample the upper 8 are shown.",)
+
+
+def to_8_bit(image: Image.Image, samples: Samples) -> tuple[Image.Image, tuple[str, ...]]:
+    """Grey of more than 8 bits in mode L, with a remark on what was done; all else as it is."""
+    if image.mode in ("F", "I") or image.mode in _DEEP:
+        declared = samples.declared
+        if is_deep_grey(image) and not (samples.is_part_of_16_bits or (declared and samples.bits < 16)):
+            return _divided(image, samples), (f"{samples.bits} bits a sample were reduced to 8.",)
+        least, most = declared or percentiles(image)
+        rule = "the range that the file declares" if declared else f"all but {_BEYOND:.1%} of the pixels at either end"
+        shown = "from white to black" if samples.is_white_at_0 else "from black to white"
+        remark = f"Values from {least:,.6g} to {most:,.6g}, {rule}, are shown {shown}."
+        return _scaled(image, least, most, samples.is_white_at_0), (remark,)
+    return (image.convert("L") if image.mode == "1" else image), ()
+
+
+def percentiles(image: Image.Image) -> tuple[float, float]:
+    """The values that 0.1 % of the pixels lie below and above, of a regular sample of about a million.
+
+    Pixels that are no numbers are left out.
+    """
+    steps = [-(-side // _SAMPLE_SIDE) for side in image.size]
+    size = (-(-image.width // steps[0]), -(-image.height // steps[1]))
+    taken = image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
+    values = sorted(value for value in array("f", taken.convert("F").tobytes()) if math.isfinite(value))
+    if not values:
+        return 0.0, 1.0
+    beyond = int(len(values) * _BEYOND)
+    least, most = values[beyond], values[-1 - beyond]
+    return (least, most) if most > least else (least, least + 1)
+
+
+def _divided(image: Image.Image, samples: Samples) -> Image.Image:
+    """16 bits by 257."""
+    if image.mode != "I;16":
+        image = image.convert("I")  # Pillow scales the other modes of 16 bits only from here
+    factor, offset = (-1 / _SCALE, 255.5) if samples.is_white_at_0 else (1 / _SCALE, 0.5)
+    reduced = image.point(lambda value: value * factor + offset).convert("L")
+    if "transparency" in image.info:
+        reduced.info["transparency"] = round(image.info["transparency"] / _SCALE)
+    return reduced
+
+
+def _scaled(image: Image.Image, least: float, most: float, is_white_at_0: bool) -> Image.Image:
+    factor = 255 / (most - least)
+    offset = 0.5 - least * factor
+    if is_white_at_0:
+        factor, offset = -factor, 255.5 + least * factor
+    # beyond either end Pillow stops at black and white
+    return image.convert("F").point(lambda value: value * factor + offset).convert("L")
+
+
+def _number(value: object, pick: Callable[[list[float]], float]) -> float | None:
+    """A tag's number, or of several the outermost."""
+    values = value if isinstance(value, tuple) else (value,)
+    numbers = [float(each) for each in values if isinstance(each, int | float)]
+    return pick(numbers) if numbers else None

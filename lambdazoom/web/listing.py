@@ -1,0 +1,146 @@
+"""A page of images: the newest, a part of them, what is searched for; records and figures, no markup and no JSON.
+
+The lists are read as they stand; words, and sorts by anything but time, go through the search's index. In both cases what is
+shown is an image's record as it is now.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from lambdazoom.model.entries import ROOT
+from lambdazoom.model.records import ImageRecord
+from lambdazoom.publishing import catalog, indexing
+from lambdazoom.publishing.search import NEWEST, SORTS, Entry, Index, words_of
+from lambdazoom.storage.base import Store
+from lambdazoom.web.failures import Refused
+from lambdazoom.web.opening import opening, workspace
+
+PAGE_SIZE = 60
+MAX_PAGE_SIZE = 100
+MAX_QUERY = 200  # characters
+MAX_PART = 1000  # images of a part that are searched and sorted
+COUNT_LIMIT = 1000
+LIVE_COUNT = 200  # up to here all images are counted as the page is made
+READERS = 16
+
+KINDS = {"": "newest", "active": "active", "failed": "failed", "ignored": "ignored"}  # the state of a request -> the catalog's list
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody wants to see; Refused (400) for what can't be."""
+
+    query: str = ""
+    state: str = ""
+    sort: str = "newest"
+    cursor: str = ""
+    limit: int = PAGE_SIZE
+
+    def __post_init__(self) -> None:
+        if self.state not in KINDS:
+            raise Refused(f"A state is {', '.join(filter(None, KINDS))} or left out.", 400)
+        if self.sort not in SORTS:
+            raise Refused(f"A sort is {', '.join(SORTS)} or left out.", 400)
+        if not 1 <= self.limit <= MAX_PAGE_SIZE:
+            raise Refused(f"A limit is a number from 1 to {MAX_PAGE_SIZE}.", 400)
+
+    @property
+    def words(self) -> list[str]:
+        """What to look for, folded."""
+        return words_of(self.query[:MAX_QUERY])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the catalog's own list is the answer."""
+        return not self.words and self.sort == "newest"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A page. `cursor` continues it, "" at the end; `total` and `as_of` tell of the index, None where it wasn't asked."""
+
+    records: Sequence[ImageRecord]
+    cursor: str
+    total: int | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many there are, and whether that is exact or a guess."""
+
+    count: int
+    exact: bool
+
+
+def listing(wanted: Wanted) -> Listing:
+    """The page that is wanted."""
+    store, kind = workspace().metadata, KINDS[wanted.state]
+    if wanted.is_plain:
+        if wanted.cursor and not wanted.cursor.startswith(f"{ROOT}{kind}/"):
+            raise _bad_cursor()
+        page = catalog.listed(kind, store, wanted.cursor, wanted.limit)
+        return Listing(page.records, page.cursor)
+    if wanted.state:
+        return _of_part(wanted, kind, store)
+    index = opening().search().index()
+    found, following = _find(index, wanted)
+    records, cursor = _read(index, following, wanted, store)
+    return Listing(records, cursor, len(found), index.as_of)
+
+
+def counts() -> dict[str, Count]:
+    """How many images there are, and of each part; each costs a bounded number of requests, and they are made at once."""
+    store = workspace().metadata
+    with ThreadPoolExecutor(len(KINDS), thread_name_prefix="count") as pool:
+        all_images = pool.submit(indexing.tally, store, LIVE_COUNT)
+        parts = {state: pool.submit(catalog.count, kind, store, COUNT_LIMIT) for state, kind in KINDS.items() if state}
+        counted = {state: part.result() for state, part in parts.items()}
+        return {"all": Count(*all_images.result()), **{state: Count(count, count < COUNT_LIMIT) for state, count in counted.items()}}
+
+
+def _find(index: Index, wanted: Wanted) -> tuple[Sequence[int], Sequence[int]]:
+    """The places of all that is found, and of what follows the cursor."""
+    found = index.find(wanted.words, wanted.sort)
+    try:
+        return found, index.after(found, wanted.sort, wanted.cursor)
+    except ValueError as error:
+        raise _bad_cursor() from error
+
+
+def _bad_cursor() -> Refused:
+    return Refused("That is no cursor of this list. Begin at its first page.", 400)
+
+
+def _read(index: Index, places: Sequence[int], wanted: Wanted, store: Store) -> tuple[list[ImageRecord], str]:
+    """The records of the first places that have one, and the cursor after the last."""
+    records: list[ImageRecord] = []
+    at = 0
+    with ThreadPoolExecutor(READERS, thread_name_prefix="found") as pool:
+        while len(records) < wanted.limit and at < len(places):
+            batch = places[at : at + wanted.limit - len(records)]
+            at += len(batch)
+            names = [NEWEST + index.listings[place] for place in batch]
+            records += filter(None, pool.map(lambda name: catalog.of_entry(name, "newest", store), names))
+    return records, index.cursor(places[at - 1], wanted.sort) if at < len(places) else ""
+
+
+def _of_part(wanted: Wanted, kind: str, store: Store) -> Listing:
+    """A part searched and sorted; there is no index of these, and they are few."""
+    prefix, now = f"{ROOT}{kind}/", workspace().now()
+    names = list(itertools.islice(store.list(prefix), MAX_PART))
+    with ThreadPoolExecutor(READERS, thread_name_prefix="part") as pool:
+        read = pool.map(lambda name: catalog.of_entry(name, kind, store), names)
+        held = {name.removeprefix(prefix): record for name, record in zip(names, read, strict=True) if record}
+    index = Index(_entries(held.items(), now), now)
+    found, following = _find(index, wanted)
+    shown = following[: wanted.limit]
+    cursor = index.cursor(shown[-1], wanted.sort) if len(shown) < len(following) else ""
+    return Listing([held[index.listings[place]] for place in shown], cursor, len(found))
+
+
+def _entries(held: Iterable[tuple[str, ImageRecord]], now: datetime) -> Iterable[Entry]:
+    return (Entry.of(listing, record, now) for listing, record in held)

@@ -1,0 +1,388 @@
+"""What went wrong heals: failures that repeat, damaged objects of our own, runs cut short, stores that fail at the worst moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lambdazoom.metadata.exiftool import ExifTool
+from lambdazoom.model.errors import OutOfTime, StorageError
+from lambdazoom.model.keys import Generation, ImageKey, SourceObject
+from lambdazoom.model.records import ImageRecord, Outcome, Progress, State
+from lambdazoom.publishing import catalog, documents, generations, making, owners, workers
+from lambdazoom.publishing.housekeeping import Housekeeping
+from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.sweeping import sweep
+from lambdazoom.publishing.workers import Workers
+from lambdazoom.publishing.workspace import Workspace
+from lambdazoom.storage.base import Headers
+from lambdazoom.storage.folder import FolderSource, FolderStore
+from tests.conftest import Draw, picture
+from tests.test_pipeline import settled, shown, tiles_of
+from tests.test_robustness import Silent, wait_until
+
+CAT = ImageKey("trip/cat.jpg")
+
+
+def later(workspace: Workspace, **ahead: float) -> Workspace:
+    return replace(workspace, now=lambda: workspace.now() + timedelta(**ahead))
+
+
+def patient(workspace: Workspace) -> Workspace:
+    """The same, but nobody waits."""
+    return replace(workspace, rest=lambda _: None)
+
+
+def notes(workspace: Workspace) -> list[str]:
+    return list(workspace.metadata.list(Generation.NOTES))
+
+
+def tiles(workspace: Workspace) -> list[str]:
+    return list(workspace.zoom.list("_tiles/"))
+
+
+class FailingStore(FolderStore):
+    """A folder that fails when `fails(verb, name)` says so."""
+
+    fails: Callable[[str, str], bool] = staticmethod(lambda verb, name: False)
+
+    def write(self, name: str, data: bytes, headers: Headers, etag: str | None) -> str:
+        self._meet("write", name)
+        return super().write(name, data, headers, etag)
+
+    def _write(self, name: str, data: bytes, headers: Headers) -> None:
+        self._meet("bulk", name)
+        super()._write(name, data, headers)
+
+    def _meet(self, verb: str, name: str) -> None:
+        if self.fails(verb, name):
+            raise StorageError(f"The drive did not answer ({verb} {name}).")
+
+
+def failing(store: object, fails: Callable[[str, str], bool]) -> FailingStore:
+    assert isinstance(store, FolderStore)
+    made = FailingStore(store.root)
+    made.fails = fails  # type: ignore[method-assign]
+    return made
+
+
+# failures
+
+
+def test_a_try_that_fails_takes_its_own_tiles_away(workspace: Workspace, draw: Draw) -> None:
+    path = draw(CAT.key, 3000, 2000)
+    path.write_bytes(path.read_bytes()[:-20_000])
+    assert settled(CAT, workspace).state(workspace.now()) == State.FAILED
+    assert (tiles(workspace), notes(workspace)) == ([], [])
+
+
+def test_a_store_that_fails_again_and_again_is_asked_ever_less_often_and_fills_up_with_nothing(
+    workspace: Workspace, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "RETRY_SECONDS", 0.4)
+    draw(CAT.key)
+    tried: dict[str, float] = {}  # when each generation was begun
+
+    def fails(verb: str, name: str) -> bool:
+        if verb == "bulk":
+            tried.setdefault(name.split("/")[2], time.monotonic())
+        return verb == "bulk"
+
+    broken = patient(replace(workspace, zoom=failing(workspace.zoom, fails)))
+    with Workers(broken, Silent()) as crew:
+        crew.put(CAT.key)
+        wait_until(lambda: len(tried) >= 4)
+    moments = list(tried.values())
+    pauses = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    assert all(pause > 0.3 * 2**number for number, pause in enumerate(pauses))
+    assert tiles(workspace) == []
+
+
+def test_a_failed_replacement_leaves_the_old_pyramid_up_and_says_so(workspace: Workspace, draw: Draw, source: Path) -> None:
+    draw(CAT.key)
+    settled(CAT, workspace)
+    before = shown(CAT, workspace)
+    draw(CAT.key, 800, 600)
+    path = source / CAT.key
+    path.write_bytes(path.read_bytes()[:3000])
+    record = settled(CAT, workspace)
+    assert record.state(workspace.now()) == State.FAILED
+    assert record.complaints[0].endswith(" The version before stays on show.")
+    assert shown(CAT, workspace) == before
+    described = documents.find(CAT, workspace.metadata)
+    assert described is not None
+    assert described.version.etag == before.version.etag
+    assert settled(CAT, workspace).attempts == record.attempts, "settled until the source changes or somebody asks"
+    assert settled(CAT, workspace, asked=True).attempts == record.attempts + 1
+
+
+# runs cut short
+
+
+def killed(record: ImageRecord, workspace: Workspace) -> ImageRecord:
+    """The record that a run leaves which is killed at its work, long ago."""
+    at_work = replace(record, run="killed", heartbeat_at=workspace.now() - timedelta(minutes=5), progress=Progress("tiling", 3, 7))
+    catalog.save(at_work, catalog.find_kept(record.image, workspace.metadata), workspace.metadata)
+    return at_work
+
+
+def test_what_was_killed_twice_is_given_up_until_somebody_asks(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key)
+    version = workspace.source.head(CAT.key).version
+    killed(ImageRecord(CAT.key, version, workspace.now(), attempts=2, cut_short=1), workspace)
+    record = settled(CAT, workspace)
+    since = f"{workspace.now() - timedelta(minutes=5):%H:%M}"
+    assert record.state(workspace.now()) == State.FAILED
+    assert record.complaints == (
+        f"No sign of life since {since} UTC; probably out of memory. Retry; if it stalls again, raise memory_size.",
+    )
+    assert not record.is_retryable
+    assert record.metadata is not None
+    assert record.metadata.outcome == Outcome.DONE, "reading the metadata needs no such memory"
+    assert generations.published(CAT, workspace.zoom) is None
+    assert settled(CAT, workspace).attempts == record.attempts
+    assert settled(CAT, workspace, asked=True).state(workspace.now()) == State.PUBLISHED
+
+
+def test_what_was_killed_once_is_tried_again(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key)
+    killed(ImageRecord(CAT.key, workspace.source.head(CAT.key).version, workspace.now(), attempts=1), workspace)
+    record = settled(CAT, workspace)
+    assert (record.state(workspace.now()), record.cut_short) == (State.PUBLISHED, 1)
+
+
+def running_out(workspace: Workspace, tiles_before: int) -> Workspace:
+    """The same, but time is up when so many tiles were stored."""
+    assert isinstance(workspace.zoom, FolderStore)
+    stored = [0]
+
+    def count(verb: str, name: str) -> bool:
+        stored[0] += verb == "bulk"
+        return False
+
+    return replace(workspace, zoom=failing(workspace.zoom, count), remaining=lambda: 900.0 if stored[0] < tiles_before else 3.0)
+
+
+def test_a_run_stops_before_its_time_is_up_and_the_second_time_it_is_given_up(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key, 3000, 2000)
+    first = settled(CAT, running_out(workspace, 100))
+    assert first.tiles is not None
+    assert first.complaints[0].startswith("Stopped before the time limit with ")
+    assert first.complaints[0].endswith(
+        " % of the tiles stored. Nothing was published. Retry, or raise memory_size: more memory is also more speed."
+    )
+    assert (first.tiles.code, first.is_retryable, first.cut_short) == (OutOfTime.code, True, 1)
+    assert tiles(workspace) == []
+    second = settled(CAT, running_out(workspace, 100))
+    assert (second.is_retryable, second.is_unsettled, second.cut_short) == (False, False, 2)
+    assert settled(CAT, workspace).attempts == second.attempts
+    assert settled(CAT, workspace, asked=True).state(workspace.now()) == State.PUBLISHED
+
+
+def test_a_run_without_time_is_not_begun_and_not_blamed_on_the_image(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key)
+    with pytest.raises(OutOfTime, match="was not begun"):
+        settle(CAT, replace(workspace, remaining=lambda: 3.0))
+    assert catalog.find(CAT, workspace.metadata) is None
+
+
+def test_after_kill_9_the_next_run_goes_on_at_once(environment: dict[str, str], workspace: Workspace, source: Path) -> None:
+    Image.effect_noise((6000, 6000), 90).save(source / "large.png", compress_level=1)
+    large = ImageKey("large.png")
+    process = subprocess.Popen([sys.executable, "-m", "lambdazoom", "process", large.key], env={**os.environ, **environment})
+    wait_until(lambda: (found := catalog.find(large, workspace.metadata)) is not None and found.heartbeat_at is not None)
+    found = catalog.find(large, workspace.metadata)
+    assert found is not None
+    assert not owners.is_gone(found.owner)
+    assert settled(large, workspace).run == found.run, "it is at work"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert owners.is_gone(found.owner)
+    record = settled(large, workspace)
+    assert (record.state(workspace.now()), record.cut_short) == (State.PUBLISHED, 1)
+
+
+def test_nobody_is_thought_gone_who_runs_where_one_can_not_see(tmp_path: Path) -> None:
+    mine = owners.this_process()
+    here, _, rest = mine.partition(" ")
+    assert mine
+    assert not owners.is_gone(mine)
+    assert not owners.is_gone("")
+    assert not owners.is_gone(f"another-machine {rest}")
+    assert owners.is_gone(f"{here} {rest} "[:-1].rsplit(" ", 2)[0] + " 999999999 1")
+
+
+# damaged objects and stores
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+def test_a_damaged_pointer_is_replaced_and_what_it_named_goes(workspace: Workspace, draw: Draw, has_record: bool) -> None:
+    draw(CAT.key)
+    settled(CAT, workspace)
+    assert isinstance(workspace.zoom, FolderStore)
+    (workspace.zoom.root / CAT.pointer).write_bytes(b"<Image")
+    if not has_record:
+        workspace.metadata.discard(CAT.record)
+    record = settled(CAT, workspace)
+    assert record.generation == shown(CAT, workspace).generation.id
+    if has_record:
+        sweep(later(workspace, hours=2))
+        assert all(record.generation in name for name in tiles(workspace))
+
+
+def test_a_damaged_pointer_without_a_source_goes(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key).unlink()
+    workspace.zoom.write(CAT.pointer, b"", Headers(""), None)
+    assert settle(CAT, workspace) is None
+    assert list(workspace.zoom.list("")) == []
+
+
+def test_a_record_that_can_not_be_written_at_the_end_does_not_look_alive(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key)
+    states: list[bool] = []
+
+    def fails(verb: str, name: str) -> bool:
+        if name != CAT.record:
+            return False
+        states.append(generations.published(CAT, workspace.zoom) is not None)
+        return states.count(True) in range(1, 6)  # all tries of this call to complete the record, but not the last word
+
+    record = settled(CAT, patient(replace(workspace, metadata=failing(workspace.metadata, fails))))
+    assert states.count(True) == 6
+    assert (record.heartbeat_at, record.state(workspace.now())) == (None, State.PUBLISHED)
+
+
+def test_what_was_made_is_published_when_the_store_answers_again_and_not_made_twice(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key)
+    failures = iter([True, True, False])
+    pointer = failing(workspace.zoom, lambda verb, name: name == CAT.pointer and next(failures, False))
+    assert settled(CAT, patient(replace(workspace, zoom=pointer))).state(workspace.now()) == State.PUBLISHED
+    published = shown(CAT, workspace)
+    assert {name.split("/")[2] for name in tiles(workspace)} == {published.generation.id}
+    assert notes(workspace) == []
+
+
+def test_metadata_of_another_version_are_not_called_done(workspace: Workspace, draw: Draw, tmp_path: Path) -> None:
+    draw(CAT.key)
+    record = settled(CAT, workspace)
+    assert isinstance(workspace.metadata, FolderStore)
+    kept = catalog.find_kept(CAT, workspace.metadata)
+    assert record.metadata is not None
+    unfinished = replace(record.metadata, outcome=Outcome.FAILED, sentence="Later.", final=False)
+    catalog.save(replace(record, metadata=unfinished), kept, workspace.metadata)
+    document = json.loads((workspace.metadata.root / CAT.metadata).read_text())
+    document["source"]["etag"] = "another"
+    (workspace.metadata.root / CAT.metadata).write_text(json.dumps(document))
+    after = settled(CAT, replace(workspace, exiftool=ExifTool(tmp_path / "none")))
+    assert after.metadata is not None
+    assert after.metadata.outcome == Outcome.FAILED
+
+
+def test_a_drive_that_fails_under_the_checksum_is_not_the_images_fault() -> None:
+    with pytest.raises(StorageError, match="could not be read") as caught:
+        making._sha256(Path("/proc/self/mem"), "cat.jpg")
+    assert caught.value.retryable
+
+
+def test_a_name_too_long_that_is_no_image_is_passed_over(workspace: Workspace, source: Path) -> None:
+    image = ImageKey("x" * 250)
+    (source / image.key).write_text("words")
+    assert settled(image, workspace).state(workspace.now()) == State.IGNORED
+
+
+# the source
+
+
+class SwappedSource(FolderSource):
+    """A source whose file is moved aside for another while it is read, and back."""
+
+    other: Path
+
+    @contextmanager
+    def fetch(self, wanted: SourceObject) -> Iterator[Path]:
+        with super().fetch(wanted) as path:
+            if not self.other.exists():
+                yield path
+                return
+            mine, aside = self.root / wanted.key, self.root.parent / "aside"
+            mine.rename(aside)
+            self.other.rename(mine)
+            yield path
+            mine.unlink()
+            aside.rename(mine)
+
+
+def test_a_file_swapped_for_another_and_back_meanwhile_is_read_again(
+    workspace: Workspace, source: Path, draw: Draw, tmp_path: Path
+) -> None:
+    draw(CAT.key, 300, 200)
+    swapped = SwappedSource(source)
+    swapped.other = tmp_path / "foreign.jpg"
+    picture(640, 480, seed=5).save(swapped.other)
+    assert settled(CAT, replace(workspace, source=swapped)).width == 300
+    published = shown(CAT, workspace)
+    assert published.pyramid.width == 300
+    assert len(tiles_of(published, workspace)) == published.pyramid.tile_count
+    assert {name.split("/")[2] for name in tiles(workspace)} == {published.generation.id}
+
+
+def test_what_was_deleted_while_nobody_watched_is_told_at_the_start(workspace: Workspace, draw: Draw, source: Path) -> None:
+    for number in range(3):
+        draw(f"{number}.jpg")
+        settled(ImageKey(f"{number}.jpg"), workspace)
+    (source / "1.jpg").unlink()
+    told: list[str] = []
+    with Housekeeping(workspace, told.append):
+        wait_until(lambda: bool(told))
+    assert told == ["1.jpg"]
+
+
+def test_a_source_that_is_empty_at_the_start_is_not_believed(workspace: Workspace, draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
+    draw(CAT.key)
+    settled(CAT, workspace)
+    (workspace.source.root / CAT.key).unlink()  # type: ignore[attr-defined]
+    told: list[str] = []
+    with Housekeeping(workspace, told.append):
+        wait_until(lambda: "holds no images at all" in caplog.text)
+    assert told == []
+
+
+def test_serving_sweeps(workspace: Workspace, draw: Draw) -> None:
+    for width in (300, 400):
+        draw(CAT.key, width, 200)
+        settled(CAT, workspace)
+    both = len(tiles(workspace))
+    with Housekeeping(later(workspace, hours=2), lambda _: None):
+        wait_until(lambda: len(tiles(workspace)) < both)
+    assert notes(workspace) == []
+
+
+# what outlasts a power cut
+
+
+def test_control_objects_are_synced_and_the_mass_of_tiles_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FolderStore(tmp_path / "store")
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    store.write("a/pointer", b"1", Headers(""), None)
+    assert synced == [".lambdazoom.unfinished", "a"], "the bytes before they get their name, then the name"
+    with store.bulk() as write:
+        for number in range(50):
+            write(f"_tiles/{number}.jpg", b"1", Headers(""))
+    assert len(synced) == 2
