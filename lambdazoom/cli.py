@@ -57,7 +57,8 @@ def commands() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
 def tile(source: Path, outdir: Path, page: int | None, truncated: str, memory_limit: int, as_json: bool, **cut: Any) -> None:
     """Cut one image: SOURCE cat.jpg becomes OUTDIR/cat.dzi and OUTDIR/cat_files/, as dzsave writes them."""
-    from lambdazoom.publishing.export import Wishes, export
+    from lambdazoom.imaging.formats import Wishes
+    from lambdazoom.publishing.export import export
 
     recipe = Recipe(**cut)
     if recipe.overlap >= recipe.tile_size:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lambdazoom.imaging.canvas import Rows
 from lambdazoom.imaging.decode import open_source
-from lambdazoom.imaging.formats import Header
+from lambdazoom.imaging.formats import Header, Wishes
 from lambdazoom.imaging.tiler import Tiler
 from lambdazoom.model.geometry import Pyramid, Recipe
 
@@ -39,9 +39,9 @@ class Filled(Tiler):
         self.add(rows)
 
 
-def decode(path: Path, name: str, max_pixels: int) -> Decoded:
+def decode(path: Path, name: str, max_pixels: int, wishes: Wishes = Wishes()) -> Decoded:  # noqa: B008 (it is frozen)
     """The pixels as `tile` gets them; raises what `open_source` and decoding raise."""
-    with open_source(path, name, max_pixels) as source:
+    with open_source(path, name, max_pixels, wishes) as source:
         source.load()
         with Filled(Pyramid(source.width, source.height, Recipe()), source.mode, source.pixels) as filled:
             source.pour(filled)

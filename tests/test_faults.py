@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,7 @@ from tests.tiling import MAX_PIXELS, cut, threads_of_ours
 SIZE = (1500, 2600)
 SUFFIXES = ("jpg", "png", "tif")
 RECIPE = Recipe(128)
+CUT_OFF = r"scan\.\w+ is cut off(; \d+ % could be read)?\. Upload it again(, or set LAMBDAZOOM_TRUNCATED=accept and retry)?\."
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def ends_with(error: type[BaseException], sentence: str, path: Path, watch: Call
         with pytest.raises(error) as caught:
             exported(path, watch)
         assert type(caught.value) is error
-        assert str(caught.value) == sentence
+        assert re.fullmatch(sentence, str(caught.value)), str(caught.value)
         del caught
     assert list(path.parent.glob("out/*")) == list(path.parent.glob("out/.*")) == []
 
@@ -142,7 +144,7 @@ def test_a_truncated_image(share: float, path: Path, drawn: Image.Image) -> None
     if path.suffix == ".tif":  # in ours the directory comes last, and without it nothing is known
         path.write_bytes(directory_first(np.asarray(drawn), 128))
     os.truncate(path, int(path.stat().st_size * share))
-    ends_with(CorruptImage, f"{path.name} is cut off. Upload it again.", path)
+    ends_with(CorruptImage, CUT_OFF, path)
 
 
 def test_a_damaged_tile_in_the_middle(written: Path, tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_a_damaged_tile_in_the_middle(written: Path, tmp_path: Path) -> None:
     with TiffImageFile(path) as image, path.open("r+b") as file:
         file.seek(image.tag_v2[324][120])
         file.write(b"\xff" * 2000)
-    ends_with(CorruptImage, "scan.tif is damaged and can't be decoded (decoder error -2). Upload it again.", path)
+    ends_with(CorruptImage, r"scan\.tif is damaged and can't be decoded \(decoder error -2\)\. Upload it again\.", path)
 
 
 def test_a_file_that_is_cut_while_it_is_read(path: Path) -> None:
@@ -158,7 +160,7 @@ def test_a_file_that_is_cut_while_it_is_read(path: Path) -> None:
         if done == 5:
             os.truncate(path, 50_000)
 
-    ends_with(CorruptImage, f"{path.name} is cut off. Upload it again.", path, cut_short)
+    ends_with(CorruptImage, CUT_OFF, path, cut_short)
 
 
 def test_a_file_that_is_removed_while_it_is_read_is_read_to_its_end(path: Path) -> None:
@@ -218,7 +220,7 @@ def test_progress_that_can_not_be_shown(path: Path) -> None:
         if done == 7:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    ends_with(StorageError, f"{path.parent / 'out'}: Broken pipe.", path, show)
+    ends_with(StorageError, re.escape(f"{path.parent / 'out'}: Broken pipe."), path, show)
 
 
 # The threads

@@ -1,7 +1,6 @@
 """Memory: as much as the width wants where rows stream; told beforehand, in every way, and refused where it is not there."""
 
 import json
-import os
 import re
 import shutil
 import struct
@@ -57,9 +56,9 @@ def turned() -> Image.Exif:
     return exif
 
 
-def tile_command(path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lambdazoom", "tile", str(path), str(path.parent / "out"), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+def tile_command(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lambdazoom", "tile", str(path), str(path.parent / "out"), "--json", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def report_of(path: Path) -> dict[str, Any]:
@@ -143,7 +142,7 @@ def test_of_a_small_image_hardly_more_is_said_than_python_takes(suffix: str, sto
 
 def claiming(path: Path, width: int, height: int, **options: object) -> Path:
     """A JPEG whose header claims a size, of which next to nothing is there: whoever decoded it would call it cut off."""
-    Image.effect_noise((64, 64), 60).convert("RGB").save(path, "JPEG", **options)  # type: ignore[arg-type]
+    Image.effect_noise((64, 64), 60).convert("RGB").save(path, "JPEG", **options)
     data = bytearray(path.read_bytes())
     frame = next(data.index(marker) for marker in (b"\xff\xc0\0\x11", b"\xff\xc2\0\x11") if marker in data)
     struct.pack_into(">HH", data, frame + 5, height, width)
@@ -151,27 +150,48 @@ def claiming(path: Path, width: int, height: int, **options: object) -> Path:
     return path
 
 
-ALLOWED = r"needs about ([\d.]+) (GB|MB); 900 MB are allowed\. Raise LAMBDAZOOM_MEMORY_LIMIT, or"
+ALLOWED = r"needs about \d\.\d GB; 900 MB are allowed\. Raise [A-Z_a-z-]+, or"
 
 
 def test_the_command_refuses_before_it_decodes(tmp_path: Path) -> None:
-    for options, sentence in (
+    wishes: tuple[tuple[dict[str, Any], str], ...] = (
         ({"progressive": True}, rf"atlas\.jpg is a progressive JPEG and {ALLOWED} save it as baseline\."),
         ({"exif": turned()}, rf"atlas\.jpg is turned by its EXIF orientation and {ALLOWED} save it upright\."),
-        ({}, r"atlas\.jpg is cut off\. Upload it again\."),  # rows that stream: there is enough for it
-    ):
+    )
+    for options, sentence in wishes:
         path = claiming(tmp_path / "atlas.jpg", 30_000, 20_000, **options)
-        done = tile_command(path, LAMBDAZOOM_MEMORY_LIMIT="900")
+        done = tile_command(path, "--memory-limit", "900")
         assert (done.returncode, done.stdout) == (1, "")
         assert re.fullmatch(rf"lambdazoom: {sentence}\n", done.stderr), done.stderr
         assert list(tmp_path.glob("out/*")) == list(tmp_path.glob("out/.*")) == []
 
 
-def test_rows_that_stream_are_refused_too_where_they_are_too_wide(tmp_path: Path) -> None:
-    done = tile_command(claiming(tmp_path / "map.jpg", 65_000, 20_000), LAMBDAZOOM_MEMORY_LIMIT="200")
-    expected = (
-        r"map\.jpg is 65,000 pixels wide and needs about \d{3} MB; 200 MB are allowed\. Raise LAMBDAZOOM_MEMORY_LIMIT, or save it smaller\."
+def test_a_header_that_lies_takes_no_memory(tmp_path: Path) -> None:
+    """libjpeg makes up what a JPEG lacks before its end: of these few kilobytes it would make 2.4 gigabytes."""
+    path = claiming(tmp_path / "atlas.jpg", 30_000, 20_000)
+    program = (
+        "import sys; from lambdazoom.cli import main; from lambdazoom.imaging.memory import peak_memory\n"
+        "code = main(sys.argv[1:]); print(peak_memory()); sys.exit(code)"
     )
+    command = [sys.executable, "-c", program, "tile", str(path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("lambdazoom: atlas.jpg is cut off"), done.stderr
+    assert int(done.stdout) < 400 * MEBIBYTE
+
+
+def test_a_blank_page_that_is_hardly_any_bytes_is_read_bit_by_bit(tmp_path: Path) -> None:
+    """All of it would fit into what is read of other JPEGs at once."""
+    path = tmp_path / "blank.jpg"
+    pyvips.Image.black(6000, 8000, bands=3).copy(interpretation="srgb").jpegsave(str(path), Q=80, optimize_coding=True)
+    report = report_of(path)
+    assert report["way"] == "row by row"
+    assert report["peak_memory"] <= report["predicted_memory"] < 120 * MEBIBYTE
+
+
+def test_rows_that_stream_are_refused_too_where_they_are_too_wide(tmp_path: Path) -> None:
+    done = tile_command(claiming(tmp_path / "map.jpg", 65_000, 20_000), "--memory-limit", "200")
+    expected = r"map\.jpg is 65,000 pixels wide and needs about \d{3} MB; 200 MB are allowed\. Raise [A-Z_a-z-]+, or save it smaller\."
     assert re.fullmatch(f"lambdazoom: {expected}\n", done.stderr), done.stderr
     assert done.returncode == 1
 
@@ -199,9 +219,11 @@ def test_a_job_for_which_there_is_too_little_memory_fails_at_once(
     image = ImageKey("atlas.jpg")
     record = settle(image, with_limits(workspace, environment, **setting))
     assert record is not None
-    assert (record.tiles.outcome, record.tiles.code, record.tiles.is_final) == (Outcome.FAILED, "needs-more-memory", True)
+    assert record.tiles is not None
+    assert (record.tiles.outcome, record.tiles.code, record.tiles.final) == (Outcome.FAILED, "needs-more-memory", True)
     sentence = rf"atlas\.jpg is a progressive JPEG and needs about [45]\.\d GB; {re.escape(there)}, or save it as baseline\."
-    assert re.fullmatch(sentence, record.tiles.error)
+    assert re.fullmatch(sentence, record.tiles.sentence)
+    assert record.metadata is not None
     assert record.metadata.outcome == Outcome.DONE, "what exiftool reads is there all the same"
     assert generations.published(image, workspace.zoom) is None
 
@@ -211,5 +233,7 @@ def test_a_limit_that_is_enough_does_not_stand_in_the_way(workspace: Workspace, 
     limited = with_limits(workspace, environment, AWS_LAMBDA_FUNCTION_MEMORY_SIZE="4096")
     record = settle(ImageKey("cat.jpg"), limited)
     assert record is not None
+    assert record.tiles is not None
     assert record.tiles.outcome == Outcome.DONE
-    assert 0 < record.predicted_memory < 4 * 10**9
+    assert record.receipt is not None
+    assert 0 < record.receipt.peak_memory <= record.predicted_memory < 4 * 10**9

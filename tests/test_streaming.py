@@ -271,7 +271,7 @@ class Library:
 
     def __init__(self, answer: int, page: bytes = b"\1") -> None:
         def mincore(address: int, size: int, pages: "ctypes.Array[ctypes.c_char]") -> int:
-            pages[: len(pages)] = page * len(pages)
+            pages.raw = page * len(pages)
             return answer
 
         self.mincore = mincore
@@ -330,7 +330,7 @@ def test_without_it_the_tiles_are_the_same(
 @pytest.fixture
 def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Pillow that can't be told to draw into our memory."""
-    monkeypatch.delattr(Image.core, "map_buffer")
+    monkeypatch.delattr("PIL.Image.core.map_buffer")
     mapped.can_map.cache_clear()
     yield
     monkeypatch.undo()
@@ -348,7 +348,7 @@ def test_another_pillow_makes_the_same_tiles_and_the_way_tells(
 
 
 def test_a_pillow_that_decodes_past_our_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image.core, "map_buffer", lambda buffer, size, *_: Image.new("RGB", size).im)
+    monkeypatch.setattr("PIL.Image.core.map_buffer", lambda buffer, size, *_: Image.new("RGB", size).im)
     mapped.can_map.cache_clear()
     assert not mapped.can_map()
     monkeypatch.undo()

@@ -92,7 +92,7 @@ def assert_bands_make_the_same(path: Path, page: int = 0, recipe: Recipe | None 
 @pytest.mark.parametrize("rows", [700, 2**32 - 1, 300, 256, 100, 7, 1], ids="{} rows".format)
 @pytest.mark.parametrize("kind", ["RGB", "grey", "16-bit RGB"])
 def test_uncompressed_strips(kind: str, rows: int, order: str, tmp_path: Path) -> None:
-    samples = {"RGB": colour, "grey": grey, "16-bit RGB": lambda: colour().astype("u2") * 257 - 3}[kind]()
+    samples = {"RGB": colour(), "grey": grey(), "16-bit RGB": colour().astype("u2") * 257 - 3}[kind]
     path = tmp_path / "scan.tif"
     path.write_bytes(tiff_of(strips(samples, min(rows, 700), order), tags_of(samples, rows), order))
     assert_bands_make_the_same(path)
@@ -134,8 +134,10 @@ def test_samples_that_are_passed_over(beyond: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_few_bits_of_grey(bits: int, tmp_path: Path) -> None:
-    few = grey(300, 700) >> (8 - bits)
-    packed = sum(few[:, index :: 8 // bits] << (8 - bits * (index + 1)) for index in range(8 // bits)).astype("u1")
+    few = grey(300, 700).astype("u1") >> (8 - bits)
+    packed = np.zeros((700, 300 * bits // 8), "u1")
+    for index in range(8 // bits):
+        packed |= few[:, index :: 8 // bits] << (8 - bits * (index + 1))
     path = tmp_path / "few.tif"
     path.write_bytes(tiff_of(strips(packed, 700), {**tags_of(packed, 700), 256: (LONG, 300), 258: (SHORT, bits)}))
     assert_bands_make_the_same(path)
@@ -353,4 +355,4 @@ def test_a_file_that_ends_too_early_is_cut_off(share: float, tmp_path: Path) -> 
     if share == 1:
         assert_bands_make_the_same(path)
     else:
-        assert refused(path) == "scan.tif is cut off. Upload it again."
+        assert refused(path).startswith("scan.tif is cut off")

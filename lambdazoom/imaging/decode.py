@@ -5,7 +5,7 @@ converted, turned or put together first is decoded whole.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from lambdazoom.imaging import mapped, needs, tiff
+from lambdazoom.imaging import jpeg, mapped, needs, tiff
 from lambdazoom.imaging.canvas import Rows
 from lambdazoom.imaging.colour import space_of, to_srgb
 from lambdazoom.imaging.depth import check_colour, samples_of
 from lambdazoom.imaging.formats import Header, WatchedFile, Wishes, is_truncation, open_image, reading
 from lambdazoom.imaging.holding import held_beside
 from lambdazoom.imaging.inflate import PIECE_BYTES, InflatedPng
+from lambdazoom.imaging.memory import REGION
 from lambdazoom.imaging.needs import MemoryLimit, Whole
 from lambdazoom.imaging.tiler import Picture, Tiler, available_cores, rows_ahead
 from lambdazoom.imaging.upright import orientation, upright
@@ -120,9 +121,11 @@ class WholeSource(Source):
                 raise
             part = mapped.decoded_so_far(self.image)
             is_turned = self.header.kind == "TIFF" and orientation(self.image) != 1  # what Pillow does at the very end
-            if part is None or is_turned:
+            is_filled = self.header.kind == "GIF" or self.image.info.get("interlace")  # no row tells whether it was read
+            if part is None or is_turned or is_filled:
                 raise
-            self._is_cut_off(mapped.rows_of(part), part.height)
+            top, bottom = mapped.rows_of(part)
+            self._is_cut_off(bottom - top, part.height)
             return part
         return self.image
 
@@ -138,9 +141,15 @@ class PulledSource(Source):
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
-        self._pull(self.image, self._file, tiler)
+        canvas = tiler.canvas
+        share = REGION / (canvas.stride * self.height)  # of the file, for about a region of rows
+        with reading(self.name):
+            reader = jpeg.ScanReader(self._file, share, lambda: canvas.reaches(self.height - jpeg.UNFINISHED_ROWS))
+        self._pull(self.image, self._file, tiler, reader)
 
-    def _pull(self, image: ImageFile.ImageFile, file: WatchedFile | InflatedPng, tiler: Tiler) -> None:
+    def _pull(
+        self, image: ImageFile.ImageFile, file: WatchedFile | InflatedPng, tiler: Tiler, read: Callable[[int], bytes] | None = None
+    ) -> None:
         canvas, arrived = tiler.canvas, 0
 
         def look() -> None:
@@ -155,14 +164,16 @@ class PulledSource(Source):
         try:
             with reading(self.name):
                 try:
-                    mapped.decode_into(image, canvas.pixels)
+                    mapped.decode_into(image, canvas.pixels, read)
                 except (OSError, EOFError) as error:
                     if not is_truncation(error):
                         raise
-                    self._is_cut_off(max(arrived, mapped.rows_of(canvas.pixels)), self.height)
+                    self._is_cut_off(max(arrived, mapped.rows_of(canvas.pixels)[1]), self.height)
         finally:
             file.on_read = lambda: None
-        tiler.add(Rows(arrived, self.height))
+        for top in range(arrived, self.height, tiler.canvas.level.tile_size):  # many, where a file that is cut off is accepted
+            tiler.wait_for_room(top)
+            tiler.add(Rows(top, min(self.height, top + tiler.canvas.level.tile_size)))
 
 
 class PngSource(PulledSource):

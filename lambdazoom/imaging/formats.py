@@ -24,7 +24,9 @@ from lambdazoom.model.geometry import WHITE
 OPENED = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "ICO", "PSD")
 
 # what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError, RuntimeError is AVIF's
-BROKEN = (OSError, SyntaxError, ValueError, OverflowError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
+BROKEN = (OSError, SyntaxError, ValueError, ArithmeticError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
+
+MAX_SIDE = 2_000_000  # pixels: no row takes more than 8 MB, and no image more than 22 levels
 
 FORMATS = "requirements-formats.txt"  # the packages that open further formats
 
@@ -73,8 +75,8 @@ def open_image(
 ) -> Iterator[tuple[ImageFile.ImageFile, Header, WatchedFile]]:
     """The image, its pixels not yet read, turned to a page, the largest if None; and the file that they will come from.
 
-    All within the limits. `name` is what errors call it. Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge; what goes wrong with the
-    pixels is translated by `reading`, where they are read.
+    It is within the limits. `name` is what errors call it. Raises NotAnImage, UnsupportedImage, CorruptImage, ImageTooLarge;
+    what goes wrong with the pixels is translated by `reading`, where they are read.
     """
     with reading(name):
         opened = WatchedFile(path)
@@ -168,7 +170,7 @@ def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptIm
         _refuse_tiff(path, name)
     if head.startswith(b"8BPS"):
         return UnsupportedImage(f"{name} is a PSD of a kind that is not opened here. Save it with 8 bits a sample in RGB, or as TIFF.")
-    if other or head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *signatures.TIFF, b"GIF8", b"BM")):
+    if other or signatures.match(head, signatures.OPENED):
         return CorruptImage(f"{name} is damaged: its header can't be read. Upload it again.")
     return NotAnImage(f"{name} is not an image: its content is {signatures.describe(path)}. Replace or delete it in the source.")
 
@@ -189,6 +191,8 @@ def _refuse_tiff(path: Path, name: str) -> None:
 
 
 def _check_size(header: Header, name: str, max_pixels: int) -> None:
+    if max(header.width, header.height) > MAX_SIDE:
+        raise ImageTooLarge(f"{name} claims {header.width:,} × {header.height:,} pixels; a side may have {MAX_SIDE:,}. Cut it into parts.")
     if header.width * header.height > max_pixels:
         raise ImageTooLarge(
             f"{name} claims {header.width:,} × {header.height:,} pixels; {max_pixels:,} are allowed (LAMBDAZOOM_MAX_PIXELS)."

@@ -19,8 +19,9 @@ except ImportError:
     import zlib as inflating  # type: ignore[no-redef]
 
 _DAMAGED: tuple[type[Exception], ...] = (zlib.error, getattr(inflating, "IsalError", zlib.error), struct.error)
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
 _HEADER_BYTES = 33  # the signature, and IHDR, which comes first (W3C PNG, 5.2, 5.6)
-_READ_BYTES, PIECE_BYTES = 64 << 10, 256 << 10  # of compressed and of decompressed data at once
+_READ_BYTES, PIECE_BYTES = 64 << 10, 2 * 65535  # of compressed and of decompressed data at once
 _PIECES = 4  # decompressed, and not yet read
 _STORED_BYTES = 65535  # the most that a stored block can hold
 _ZLIB_HEADER, _LAST_BLOCK = b"\x78\x01", b"\x01\x00\x00\xff\xff"
@@ -39,6 +40,7 @@ class InflatedPng(io.RawIOBase):
         self.on_read: Callable[[], None] = lambda: None
         self._descriptor = descriptor
         self._start, self._part, self._at = 0, os.pread(descriptor, _HEADER_BYTES, 0), 0
+        self._most = _bytes_of_pixels(self._part)  # of data: what comes behind them is no picture
         self._parts: Queue[bytes | BaseException] = Queue(_PIECES)
         self._closing = Event()
         self._thread = Thread(target=self._inflate, name="inflate", daemon=True)
@@ -99,16 +101,16 @@ class InflatedPng(io.RawIOBase):
 
     def _chunks(self) -> Iterator[bytes]:
         """The IDAT chunks, uncompressed, and the end."""
-        check, start = 1, _ZLIB_HEADER
+        check, start, size = 1, _ZLIB_HEADER, 0
         inflater = inflating.decompressobj()
         for data in self._compressed():
-            while data and not inflater.eof:
+            while data and not inflater.eof and size <= self._most:
                 piece = inflater.decompress(data, PIECE_BYTES)
-                data = inflater.unconsumed_tail
-                check = zlib.adler32(piece, check)
+                data, size = inflater.unconsumed_tail, size + len(piece)
+                check = inflating.adler32(piece, check)
                 yield _chunk(start, *_stored(piece))
                 start = b""
-            if inflater.eof:
+            if inflater.eof or size > self._most:
                 yield _chunk(_LAST_BLOCK, struct.pack(">L", check))
                 break
         yield _END
@@ -134,13 +136,20 @@ class InflatedPng(io.RawIOBase):
         yield b"".join(gathered)
 
 
-def _stored(data: bytes) -> Iterator[bytes]:
+def _bytes_of_pixels(header: bytes) -> int:
+    """What the image data of a PNG of this header have, without interlacing (W3C PNG, 9.1, 11.2.1)."""
+    width, height, depth, colour = (int.from_bytes(header[start:end]) for start, end in ((16, 20), (20, 24), (24, 25), (25, 26)))
+    return height * (1 + -(-width * depth * _SAMPLES.get(colour, 4) // 8))
+
+
+def _stored(data: bytes) -> Iterator[bytes | memoryview]:
+    whole = memoryview(data)
     for start in range(0, len(data), _STORED_BYTES):
         size = min(_STORED_BYTES, len(data) - start)
         yield struct.pack("<BHH", 0, size, size ^ 0xFFFF)
-        yield data[start : start + size]
+        yield whole[start : start + size]
 
 
-def _chunk(*parts: bytes) -> bytes:
+def _chunk(*parts: bytes | memoryview) -> bytes:
     # Pillow does not look at the checksum of image data; that of what was compressed, zlib has checked
     return b"".join((struct.pack(">L4s", sum(map(len, parts)), b"IDAT"), *parts, bytes(4)))

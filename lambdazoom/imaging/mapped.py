@@ -47,13 +47,13 @@ def decode_into(image: ImageFile.ImageFile, target: Image.Image, read: Callable[
 def decoded_so_far(image: ImageFile.ImageFile) -> Image.Image | None:
     """What `load` had decoded when it raised, as a picture with the same information; None if nothing."""
     core = image._im  # noqa: SLF001 (`im` raises while there is none)
-    return image._new(core) if core is not None and core.size == image.size else None  # noqa: SLF001
+    return image._new(image.im) if core is not None and image.im.size == image.size else None  # noqa: SLF001
 
 
-def rows_of(image: Image.Image) -> int:
-    """How many rows from the top hold anything but zeros."""
+def rows_of(image: Image.Image) -> tuple[int, int]:
+    """The first row that holds anything but zeros, and the one behind the last."""
     box = image.getbbox(alpha_only=False)
-    return box[3] if box else 0
+    return (box[1], box[3]) if box else (0, 0)
 
 
 @cache

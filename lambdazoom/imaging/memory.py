@@ -36,7 +36,9 @@ class PixelMemory:
         self._touched = 0  # regions from the front that hold something
         self._advise("MADV_HUGEPAGE", 0, self._regions)
         self._residency = _Residency()
-        if self._residency.of(self._address) or self._residency.of(self._address + whole - REGION):
+        is_empty = not (self._residency.of(self._address) or self._residency.of(self._address + whole - REGION))
+        self.buffer[self.start] = 0  # of what nobody has written to yet, the first byte
+        if not is_empty or not self._residency.of(self._address):
             self._residency.is_known = False  # locked memory, or a system that only says that it knows
 
     def written(self) -> int:

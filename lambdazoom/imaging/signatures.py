@@ -15,6 +15,18 @@ IMAGE_SUFFIXES = (
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 HEIC = tuple((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 HEIF = tuple((4, b"ftyp" + brand, "HEIF") for brand in (b"mif1", b"msf1"))  # of any codec: AVIF may begin like this too
+OPENED = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    *((0, start, "TIFF") for start in TIFF),
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (8, b"WEBP", "WebP"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
+    (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+)
 CANON_RAW = b"II*\0\x10\0\0\0CR\x02"  # a TIFF otherwise, whose preview Pillow would show
 OTHER_IMAGES = (
     *HEIC,

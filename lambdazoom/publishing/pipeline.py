@@ -290,9 +290,9 @@ class _Run:
 
     def _drop(self) -> None:
         """Forget what was made; its tiles go at once, unless the pointer may yet move to them: then they are left to the sweep."""
-        made, self.made = self.made, None
-        if made and made.generation and not self.offered:
-            generations.discard(made.generation.generation, made.generation.pyramid, self.workspace)
+        if self.made and self.made.generation and not self.offered:
+            generations.discard(self.made.generation.generation, self.made.generation.pyramid, self.workspace)
+        self.made = None
 
     def _withdraw(self, look: _Look) -> bool:
         """The source is gone: so goes what is published; True if nothing was left of it."""

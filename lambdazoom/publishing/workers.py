@@ -157,5 +157,5 @@ class _End(Enum):
 
 def _pause(failures: int) -> float:
     """Seconds until the next try, so that what failed together does not come back together."""
-    longest = min(RETRY_SECONDS * 2 ** max(0, failures - 1), LONGEST_RETRY_SECONDS)
+    longest = min(RETRY_SECONDS * 2.0 ** max(0, failures - 1), LONGEST_RETRY_SECONDS)
     return longest * random.uniform(0.75, 1)  # noqa: S311 (nobody gains by guessing it)

@@ -146,10 +146,10 @@ def zoom_to_the_bottom(page: Page, witness: Witness) -> None:
 
 
 def read_mend_and_retry(page: Page, address: str, folder: Path, files: Path, found: list[str]) -> None:
-    """The failure's sentence is on the page of activity; a retry as it is changes nothing, after mending it publishes."""
+    """The failure's sentence is on the page of activity; once the file is mended, Retry publishes it."""
     page.goto(f"{address}/activity/")
     entry = page.locator('[data-live="broken.jpg"]')
-    expect(entry).to_contain_text("broken.jpg is cut off. Upload it again")
+    expect(entry).to_contain_text("broken.jpg is cut off; ")
     found += complaints(page)
     mended = folder / "mended.part"
     mended.write_bytes((files / "small.jpg").read_bytes())
