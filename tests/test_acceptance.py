@@ -124,7 +124,7 @@ def test_one_bad_record_does_not_keep_the_good_ones_from_being_settled(places: P
     page = get(function, "/")
     assert "320 × 200" in page
     assert "330 × 200" in page
-    assert "cut.jpg is cut off; 45 % could be read." in page
+    assert re.search(r"cut\.jpg is cut off; [0-9]+ % could be read\.", page)
     said = function.log.read_text("utf-8")
     assert said.count("event not understood") == 2
     assert re.search(r'image key="good\.jpg" state=published pixels=320x200 tiles=\d+ seconds=\d+\.\d\d code=-', said)

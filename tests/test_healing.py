@@ -1,5 +1,6 @@
 """What went wrong heals: failures that repeat, damaged objects of our own, runs cut short, stores that fail at the worst moment."""
 
+import itertools
 import json
 import os
 import signal
@@ -72,7 +73,7 @@ class FailingStore(FolderStore):
 def failing(store: object, fails: Callable[[str, str], bool]) -> FailingStore:
     assert isinstance(store, FolderStore)
     made = FailingStore(store.root)
-    made.fails = fails  # type: ignore[method-assign]
+    made.fails = fails
     return made
 
 
@@ -103,7 +104,7 @@ def test_a_store_that_fails_again_and_again_is_asked_ever_less_often_and_fills_u
         crew.put(CAT.key)
         wait_until(lambda: len(tried) >= 4)
     moments = list(tried.values())
-    pauses = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(moments)]
     assert all(pause > 0.3 * 2**number for number, pause in enumerate(pauses))
     assert tiles(workspace) == []
 

@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.drawing import photo_like
-from lambdazoom.imaging import canvas, mapped, memory
+from lambdazoom.imaging import canvas, inflate, mapped, memory
 from lambdazoom.imaging.decode import open_source
 from lambdazoom.imaging.memory import resident_memory
 from lambdazoom.imaging.tiler import Tile, Tiler, rows_ahead
+from lambdazoom.model.errors import CorruptImage
 from lambdazoom.model.geometry import Pyramid, Recipe
 from tests.tiling import BAND_BY_BAND, MAX_PIXELS, ROW_BY_ROW, WHOLE, Cut, Place, assert_same, cut, cut_whole
 
@@ -301,6 +303,7 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "any page, as mincore says": replaced(ctypes, "CDLL", lambda _: Library(0, b"\0")),
     "huge pages that fit": replaced(memory, "_has_larger_pages", lambda: True),
     "address space": replaced(mmap, "mmap", no_address_space),
+    "isal": replaced(inflate, "inflating", zlib),
     "a second core": replaced(os, "sched_getaffinity", lambda _: {0}),
     "a way to ask for cores": without("sched_getaffinity", os),
 }
@@ -375,20 +378,36 @@ def test_a_store_that_blocks_makes_the_decoder_wait_and_it_goes_on(suffix: str, 
 
     with open_source(path, path.name, MAX_PIXELS) as source:
         pyramid, held = Pyramid(source.width, source.height, Recipe()), resident_memory()
-        with Tiler(pyramid, source.mode, sink, workers=2) as tiler:
+        with Tiler(pyramid, source.mode, sink, workers=2) as tiler, ExitStack() as whatever_happens:
+            whatever_happens.callback(opened.set)
             pouring = threading.Thread(target=source.pour, args=(tiler,))
             pouring.start()
             rows = settled(lambda: tiler.canvas.rows)
             # what is announced comes in regions and bands
             most = rows_ahead(254) + max(256, memory.REGION // tiler.canvas.stride + 1)
             assert 254 < rows <= most, "the decoder waits"
-            assert resident_memory() - held < pixel_bytes / 3
+            assert resident_memory() - held < min(pixel_bytes / 2, source.need(pyramid))
+            if suffix == "jpg":
+                assert position_in(path) < path.stat().st_size / 2
             assert pouring.is_alive()
             opened.set()
             pouring.join(30)
             assert not pouring.is_alive()
             tiler.finish()
     assert len(done) == pyramid.tile_count
+
+
+def position_in(path: Path) -> int:
+    """How far this process has read in a file that it has open."""
+    (descriptor,) = (int(name) for name in os.listdir("/proc/self/fd") if _leads_to(name, path))  # noqa: PTH208
+    return os.lseek(descriptor, 0, os.SEEK_CUR)
+
+
+def _leads_to(name: str, path: Path) -> bool:
+    try:
+        return Path("/proc/self/fd", name).readlink() == path
+    except OSError:  # the listing's own, and already gone
+        return False
 
 
 def settled(measure: Callable[[], int], seconds: float = 0.5) -> int:
@@ -498,3 +517,71 @@ def test_a_chunk_that_claims_four_gigabytes_ends_the_search(medium: Image.Image,
     expected = cut_whole(path)
     path.write_bytes(path.read_bytes()[:-12] + b"\xff\xff\xff\xfftEXt")
     assert_same(cut(path), expected)
+
+
+# PNGs that are not quite right
+
+
+def uncommon_pngs(pixels: NDArray[np.generic]) -> dict[str, bytes]:
+    """What other programs write, and what is left of a PNG that was damaged."""
+    height, width = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    data = zlib.compress(rows)
+
+    def of(*pieces: bytes) -> bytes:
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        return b"".join([b"\x89PNG\r\n\x1a\n", header, *(chunk(b"IDAT", piece) for piece in pieces), chunk(b"IEND", b"")])
+
+    narrow = zlib.compressobj(6, zlib.DEFLATED, 9)
+    return {
+        "empty chunks": of(b"", data[:99], b"", b"", data[99:], b""),
+        "chunks of a byte": of(*(data[index : index + 1] for index in range(len(data)))),
+        "a narrow window": of(narrow.compress(rows) + narrow.flush()),
+        "stored": of(zlib.compress(rows, 0)),
+        "rubbish behind the data": of(data + b"rubbish" * 99),
+        "too many rows": of(zlib.compress(rows + rows[:9999])),
+        "no checksum": of(data[:-4]),
+        "no end": of(data)[:-12],
+        "a wrong checksum": of(data[:-1] + bytes([data[-1] ^ 1])),
+        "a wrong header": of(b"\0\0" + data[2:]),
+        "a dictionary that nobody has": of(b"\x78\xbb" + data[2:]),
+        "damage in the middle": of(data[:5000] + b"\xff" * 50 + data[5050:]),
+        "too few rows": of(zlib.compress(rows[:-5000])),
+        "no data": of(b""),
+        "no chunk": of(),
+        "a filter that there is not": of(zlib.compress(b"\x09" + rows[1:])),
+        "text amid the data": of(data[:70_000], data[70_000:]).replace(
+            chunk(b"IDAT", data[70_000:]), chunk(b"tEXt", b"a\0b") + chunk(b"IDAT", data[70_000:])
+        ),
+    }
+
+
+UNCOMMON = list(uncommon_pngs(np.zeros((9, 9, 3), "u1")))
+
+
+@pytest.mark.parametrize("name", UNCOMMON)
+def test_what_pillow_makes_of_a_png_we_make_of_it_too(name: str, medium: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(uncommon_pngs(np.asarray(medium.crop((0, 0, 300, 400))))[name])
+    try:
+        expected = cut_whole(path)
+    except OSError:
+        with pytest.raises(CorruptImage):
+            cut(path)
+        return
+    found = cut(path)
+    assert found.way == ROW_BY_ROW
+    assert_same(found, expected)
+
+
+def test_a_thread_that_dies_while_it_decompresses_keeps_nobody_waiting(
+    medium: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = as_png(medium, tmp_path / "image.png")
+
+    def no_room(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lambdazoom.imaging.inflate.inflating.decompressobj", no_room)
+    with pytest.raises(MemoryError):
+        cut(path)

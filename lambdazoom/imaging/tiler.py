@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from PIL import Image
 
@@ -101,7 +101,7 @@ class Tiler:
         """The image itself: decoders write into its pixels."""
         return self._canvases[-1]
 
-    def __enter__(self) -> "Tiler":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -347,9 +347,7 @@ def _refused(made: Made, look: _Look, error: StorageError) -> ImageRecord:
     failed = Step.failed(error, final=isinstance(error, Unstorable))
     is_shown = made.generation is None or look.shows(made.record.version)
     is_described = made.metadata is None or look.describes(made.record.version)
-    return replace(
-        made.record, tiles=made.record.tiles if is_shown else failed, metadata=made.record.metadata if is_described else failed
-    )
+    return replace(made.record, tiles=made.record.tiles if is_shown else failed, metadata=made.record.metadata if is_described else failed)
 
 
 def _judged(record: ImageRecord) -> ImageRecord:
