@@ -37,7 +37,7 @@ _RECIPE = re.compile(r"(\d+)\+(\d+) (\w+)")  # the beginning of Recipe.fingerpri
 class DamagedPointer(StorageError):
     """The pointer can't be read; `etag` is what replacing it must name."""
 
-    def __init__(self, sentence: str, etag: str) -> None:
+    def __init__(self, sentence: str, etag: str = "") -> None:
         super().__init__(sentence)
         self.etag = etag
 
