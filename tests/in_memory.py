@@ -21,8 +21,8 @@ T = TypeVar("T")
 class Gate(Protocol):
     """Lets an operation happen, now or later, or not at all."""
 
-    def __call__(self, effect: Callable[[], T], conditional: bool = False) -> T:
-        """What the operation gives; `conditional` ones may be repeated by a client that never got its answer."""
+    def __call__(self, effect: Callable[[], T], conditional: bool = False, name: str = "") -> T:
+        """What the operation gives; `conditional` ones may be repeated by a client that never got its answer. `name` is their object's."""
 
 
 def etag_of(data: bytes) -> str:
@@ -71,14 +71,14 @@ class MemoryStore:
             self.objects.require(name, etag)
             return self.objects.set(name, data)
 
-        return self._gate(effect, conditional=True)
+        return self._gate(effect, conditional=True, name=name)
 
     def delete(self, name: str, etag: str) -> None:
         def effect() -> None:
             self.objects.require(name, etag)
             self.objects.drop(name)
 
-        self._gate(effect, conditional=True)
+        self._gate(effect, conditional=True, name=name)
 
     def discard(self, name: str) -> None:
         self._gate(lambda: self.objects.drop(name))

@@ -67,6 +67,7 @@ class Run:
     def __init__(self, world: World, body: Callable[[Workspace], object], name: str) -> None:
         self.name = name
         self.killed = False
+        self.standing_at = ""  # the object that the next operation is about, if that is a commit
         self.is_over = False
         self.succeeded = False  # ended, and nothing is left to be retried
         self.began_at = self.moved_at = world.clock.time
@@ -109,13 +110,14 @@ class Run:
         """Let it write a sign of life at its next operation, as its pulse does now and then."""
         self._beats = True
 
-    def gate(self, effect: Callable[[], T], conditional: bool = False) -> T:
+    def gate(self, effect: Callable[[], T], conditional: bool = False, name: str = "") -> T:
         """Wait until the operation may happen; have it happen."""
         if self._beats and self.pulse and not self.killed:
             self._beats, pulse = False, self.pulse
             pulse.beat()
         if self._halts and conditional and self.operations > self._halted_at:
             self._budget, self._halted_at = 0, self.operations
+        self.standing_at = name
         self._wait()
         if self.killed:
             raise Killed
@@ -147,7 +149,7 @@ class Run:
             self.succeeded = not error.retryable
         except Killed:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised where the run is moved)
             self._broken = error
         self.is_over = True
         self._stands.release()

@@ -215,7 +215,7 @@ class Publishing(RuleBasedStateMachine):
         self._move(run, key, TO_THE_END)
 
     def _is_too_old(self, run: Run) -> bool:
-        """What lasts for more than a day publishes nothing broken, but only itself knows of its tiles: it must live on to take them away."""
+        """What lasts for more than a day breaks nothing, but nobody else knows of its tiles: it must live on to take them away."""
         return self.clock.time - run.began_at > LONGEST_RUN
 
     @precondition(lambda self: self.runs)
@@ -344,7 +344,7 @@ class VersionedWithoutGrace(Versioned, WithoutGrace):
     """Both."""
 
 
-def at_once(effect: Callable[[], T], conditional: bool = False) -> T:
+def at_once(effect: Callable[[], T], conditional: bool = False, name: str = "") -> T:
     """A gate that stands open."""
     return effect()
 

@@ -150,12 +150,13 @@ def retire(image: ImageKey, shown: Published, metadata: Store, now: datetime, gr
 
 
 def renew(image: ImageKey, made: Published, metadata: Store, now: datetime, grace: timedelta) -> bool:
-    """Write the note of a whole new generation again, before the pointer moves to it; False if the sweep has been at it.
+    """Write the note of a whole new generation again, before the pointer moves to it; False if it may not move any more.
 
-    The sweep condemns a generation by writing the same note: so one of the two sees the other.
+    The sweep condemns a generation by writing the same note: so one of the two sees the other. One that is retired was on show already
+    (its publisher never got the answer), and nothing that once went is put on show again: somebody may be about to take it away.
     """
     note = read_note(made.generation, metadata)
-    if note is None or note.condemned:
+    if note is None or note.condemned or note.retired:
         return False
     renewed = _note_of_new(image, made.generation, made.pyramid, now, grace)
     metadata.write(made.generation.note, _note_json(renewed), JSON, note.etag)

@@ -10,6 +10,7 @@ import json
 import re
 import zipfile
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from PIL import Image
@@ -144,6 +145,10 @@ def look_at_the_pages(project: Project) -> None:
     generation = tile.split("/")[2]
     assert body_of(project.get(f"/dzi/gps.jpg_files/12/3_4.jpg?v={generation}")) == stored
     assert project.get("/image/trip/a%20b%2Bc%20%C3%A4~3F.jpg")["statusCode"] == 200
+    token = re.search(r'name="token" value="([^"]+)"', page)
+    assert token
+    answer = project.request("POST", "/api/images/gps.jpg/retry", f"token={quote(token[1])}")
+    assert answer["statusCode"] == 202, answer
 
 
 def update_and_lose_nothing(project: Project) -> None:
@@ -188,7 +193,10 @@ def listed(value: str | list[str]) -> list[str]:
 
 
 def action_of(method: str, path: str, query: str) -> tuple[str, str]:
-    """The IAM action and resource of a call to S3 (S3's "Actions, resources, and condition keys")."""
+    """The IAM action and resource of a call to S3 or Lambda (their "Actions, resources, and condition keys")."""
+    if path.endswith("/invocations"):
+        name = unquote(path.split("/")[-2]).rpartition(":")[2]
+        return "lambda:InvokeFunction", f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
     bucket, _, key = path.lstrip("/").partition("/")
     if not key:
         deletes = method == "POST" and "delete" in query

@@ -1,0 +1,102 @@
+"""The Lambda door, called as Lambda calls it: time that runs out, repeats of what failed, runs that were killed."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdazoom import handler
+from lambdazoom.model.errors import Unfinished
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.records import ImageRecord, Progress, State
+from lambdazoom.model.settings import Settings
+from lambdazoom.publishing import catalog
+from lambdazoom.publishing.workspace import Workspace, open_workspace
+from tests.places import Folders, object_event
+from tests.test_acceptance import encoded
+
+
+@dataclass
+class Context:
+    """What Lambda tells of an invocation: each question finds some seconds gone."""
+
+    seconds: float
+    passing: float = 0.0
+
+    def get_remaining_time_in_millis(self) -> int:
+        self.seconds -= self.passing
+        return int(1000 * self.seconds)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folders]:
+    made = Folders(tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    yield made
+    handler.door.close()
+
+
+@pytest.fixture
+def workspace(places: Folders) -> Iterator[Workspace]:
+    with open_workspace(Settings.from_env(places.environment)).closing() as opened:
+        yield opened
+
+
+def states(workspace: Workspace) -> dict[str, State]:
+    return {record.key: record.state(workspace.now()) for record in catalog.newest(workspace.metadata).records}
+
+
+def event_of(places: Folders, *keys: str) -> Mapping[str, Any]:
+    return json.loads(json.dumps({"Records": [object_event(places, key) for key in keys]}))  # type: ignore[no-any-return]
+
+
+def test_what_time_does_not_allow_is_left_to_the_repeat_which_does_nothing_twice(places: Folders, workspace: Workspace) -> None:
+    keys = ("one.jpg", "two.jpg")
+    for key in keys:
+        places.put(key, encoded(3000, 2000))
+    event = event_of(places, *keys)
+    with pytest.raises(Unfinished, match=r"2 of this event's images .* Stopped before the time limit with .* two\.jpg was not begun"):
+        handler.on_object_event(event, Context(seconds=40, passing=0.5))
+    assert states(workspace) == {"one.jpg": State.FAILED}
+    handler.on_object_event(event, Context(seconds=900))
+    assert states(workspace) == dict.fromkeys(keys, State.PUBLISHED)
+    written = places.published()
+    handler.on_object_event(event, Context(seconds=900))
+    assert places.published() == written
+
+
+def test_what_runs_out_of_time_again_is_not_asked_for_once_more(places: Folders, workspace: Workspace) -> None:
+    places.put("large.jpg", encoded(3000, 2000))
+    event = event_of(places, "large.jpg")
+    with pytest.raises(Unfinished):
+        handler.on_object_event(event, Context(seconds=40, passing=0.5))
+    handler.on_object_event(event, Context(seconds=40, passing=0.5))
+    written = places.published()
+    handler.on_object_event(event, Context(seconds=40, passing=0.5))
+    assert states(workspace) == {"large.jpg": State.FAILED}
+    assert places.published() == written
+
+
+def test_after_two_runs_that_were_killed_the_second_repeat_gives_up(places: Folders, workspace: Workspace) -> None:
+    places.put("cat.jpg", encoded(300, 200))
+    version = workspace.source.head("cat.jpg").version
+    long_ago = workspace.now() - timedelta(minutes=2)
+    killed = ImageRecord("cat.jpg", version, long_ago, cut_short=1, run="second", heartbeat_at=long_ago, progress=Progress("tiling"))
+    catalog.save(killed, None, workspace.metadata)
+    handler.on_object_event(event_of(places, "cat.jpg"), Context(seconds=900))
+    record = catalog.find(ImageKey("cat.jpg"), workspace.metadata)
+    assert record is not None
+    assert record.state(workspace.now()) == State.FAILED
+    assert "probably out of memory" in record.complaints[0]
+
+
+def test_without_a_context_time_does_not_end(places: Folders, workspace: Workspace) -> None:
+    places.put("cat.jpg", encoded(300, 200))
+    handler.on_object_event(event_of(places, "cat.jpg"), None)
+    assert states(workspace) == {"cat.jpg": State.PUBLISHED}
+    assert replace(workspace).remaining() == float("inf")

@@ -1,0 +1,144 @@
+"""What the model of test_model.py found, or what was thought out with it, each as one short history."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from lambdazoom.model.keys import Generation, ImageKey, SourceVersion
+from lambdazoom.publishing import documents, generations
+from lambdazoom.publishing.generations import Published
+from lambdazoom.publishing.sweeping import sweep
+from tests.in_memory import MemoryStore, etag_of
+from tests.runs import ANSWER_LOST, Run, World
+from tests.test_model import CONTENTS, Content, Publishing, at_once, is_settled
+from tests.test_model import tools as tools  # a fixture
+
+CAT = ImageKey("cat.png")
+ONE_PIXEL, SOME_TILES, _, CUT_OFF, _ = CONTENTS
+
+
+class History:
+    """One key's, told step by step. `settling` gives a run that stands at its beginning."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.zoom = MemoryStore(world.zoom, at_once)
+        self.metadata = MemoryStore(world.metadata, at_once)
+
+    def holds(self, content: Content | None) -> None:
+        self.world.originals.held.pop(CAT.key, None)
+        if content:
+            version = SourceVersion(etag_of(content.data), self.world.clock.time.replace(microsecond=0), len(content.data))
+            self.world.originals.held[CAT.key] = (version, content.data)
+
+    def settling(self) -> Run:
+        return Run(self.world, lambda workspace: is_settled(CAT.key, workspace), "settle")
+
+    def settle(self) -> None:
+        self.settling().move()
+
+    def sweep(self, hours: float) -> None:
+        self.world.clock.pass_by(timedelta(hours=hours))
+        Run(self.world, lambda workspace: sweep(workspace), "sweep").move()
+
+    @property
+    def shown(self) -> Published:
+        found = generations.published(CAT, self.zoom)
+        assert found is not None
+        return found
+
+    def require_whole(self, published: Published) -> None:
+        assert set(generations.names(published.generation, published.pyramid)) <= set(self.world.zoom.held)
+
+    def require_accounted(self) -> None:
+        noted = {note.generation.id for note in generations.notes(self.metadata)}
+        assert {name.split("/")[2] for name in self.zoom.list("_tiles/")} <= noted
+
+    def require_nothing_else(self, published: Published) -> None:
+        self.require_whole(published)
+        assert {name.split("/")[2] for name in self.zoom.list("_tiles/")} == {published.generation.id}
+        assert list(self.metadata.list(Generation.NOTES)) == []
+
+
+def move_to_the_pointer(run: Run) -> None:
+    """Until the run has all but moved the pointer: its next operation is that."""
+    while run.standing_at != CAT.pointer:
+        run.move(up_to_a_commit=True)
+        assert not run.is_over
+
+
+@pytest.fixture
+def history() -> Iterator[History]:
+    yield History(World(Publishing.tools, is_versioned=False))
+
+
+def test_a_sweep_between_the_note_and_the_pointer_does_not_orphan_what_is_replaced(history: History) -> None:
+    history.holds(ONE_PIXEL)
+    history.settle()
+    history.holds(SOME_TILES)
+    run = history.settling()
+    move_to_the_pointer(run)
+    history.sweep(2)
+    run.move()
+    history.sweep(13)
+    history.require_nothing_else(history.shown)
+
+
+def test_a_run_that_was_condemned_while_it_stored_takes_its_tiles_away_and_makes_others(history: History) -> None:
+    history.holds(SOME_TILES)
+    run = history.settling()
+    run.move(9)  # into its tiles
+    history.sweep(14)
+    run.move(1)
+    history.require_accounted()
+    history.sweep(14)
+    run.move()
+    history.require_nothing_else(history.shown)
+
+
+def test_a_slow_run_that_stands_before_the_pointer_is_not_swept_from_under_it(history: History) -> None:
+    history.holds(SOME_TILES)
+    run = history.settling()
+    for _ in range(2):
+        run.move(9)
+        history.sweep(5.5)
+    move_to_the_pointer(run)
+    history.sweep(5.5)
+    run.move(1)
+    made = history.shown
+    run.move()
+    assert history.shown == made, "it is not made anew either"
+    history.require_nothing_else(made)
+
+
+def test_what_was_on_show_once_is_not_put_on_show_again(history: History) -> None:
+    """Its publisher never got the answer; meanwhile the source went and came back, and the sweep may take the tiles at any time."""
+    history.holds(ONE_PIXEL)
+    original = history.world.originals.held[CAT.key]
+    run = history.settling()
+    move_to_the_pointer(run)
+    run.break_operation(ANSWER_LOST, after=1)
+    run.move(1)
+    first = history.shown.generation
+    history.holds(None)
+    history.settle()
+    history.world.originals.held[CAT.key] = original
+    run.move()
+    assert history.shown.generation != first
+    history.sweep(2)
+    history.require_nothing_else(history.shown)
+
+
+def test_a_document_written_for_a_version_that_never_was_on_show_does_not_stay_beside_an_older_pyramid(history: History) -> None:
+    history.holds(ONE_PIXEL)
+    history.settle()
+    history.holds(SOME_TILES)
+    run = history.settling()
+    move_to_the_pointer(run)
+    run.kill()
+    history.holds(CUT_OFF)
+    history.world.clock.pass_by(timedelta(minutes=2))
+    history.settle()
+    assert history.shown.version.etag == etag_of(ONE_PIXEL.data)
+    assert documents.find(CAT, history.metadata) is None
