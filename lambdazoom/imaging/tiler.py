@@ -10,14 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from threading import Condition
-from typing import NamedTuple, Protocol, Self
+from threading import Condition, Lock, Thread
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from PIL import Image
 
 from lambdazoom.imaging.canvas import Canvas, Rows
 from lambdazoom.imaging.encode import THUMBNAIL_SIDE, TileEncoder, thumbnail
 from lambdazoom.model.geometry import Pyramid
+
+T = TypeVar("T")
 
 _LEAST_ROWS_AHEAD = 512
 _LEAST_COLUMNS = 8  # of a tile row, that one thread encodes at a time
@@ -105,13 +107,18 @@ class Tiler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._error = self._error or RuntimeError("the tiler is closed")
+        self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._encoder.close()
         for canvas in self._canvases:
             canvas.close()
         self._error = None  # its traceback leads back here: a circle would keep the pixels until the next collection
+
+    def stop(self) -> None:
+        """Bring the work to an end, from any thread: whoever brings rows is told so, and no tile is begun any more."""
+        with self._changed:
+            self._error = self._error or RuntimeError("the tiler is closed")
+            self._changed.notify_all()
 
     def add(self, rows: Rows) -> None:
         """Say that these rows of the image are there. Raises Stopped."""
@@ -251,7 +258,49 @@ class Picture:
 
 def tile(source: Rowed, pyramid: Pyramid, sink: Sink, workers: int | None = None) -> Tiling:
     """Cut the whole pyramid of what the source brings; raises what decoding, encoding or the sink raise."""
-    with Tiler(pyramid, source.mode, sink, workers, source.pixels) as tiler:
+
+    def cut() -> Tiling:
         with suppress(Stopped):
             source.pour(tiler)
         return tiler.finish()
+
+    with Tiler(pyramid, source.mode, sink, workers, source.pixels) as tiler:
+        return _out_of_reach(cut, tiler.stop)
+
+
+def _out_of_reach(work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """What `work` gives or raises, done on a thread of its own; `stop` is called, from this one, if this one is interrupted.
+
+    Ctrl-C strikes the main thread anywhere: just behind the taking of a lock, too, which then nobody would give back.
+    """
+    done, failures, over = list[T](), list[BaseException](), Lock()
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is raised below)
+            failures.append(error)
+        finally:
+            over.release()
+
+    over.acquire()
+    thread = Thread(target=run, name="tile_rows")
+    try:
+        _start(thread)
+        over.acquire()  # not a condition: taking and giving back its own lock could be struck as well
+    except BaseException:
+        stop()
+        raise
+    finally:
+        if thread.ident is not None:
+            thread.join()
+    if failures:
+        raise failures.pop()
+    return done.pop()
+
+
+def _start(thread: Thread) -> None:
+    try:
+        thread.start()
+    except RuntimeError as error:  # there is no room for one thread more
+        raise MemoryError(str(error)) from error
