@@ -386,7 +386,7 @@ def test_a_generation_that_the_sweep_has_condemned_is_made_anew(workspace: Works
     draw(CAT.key)
     settled(CAT, workspace)
     first = shown(CAT, workspace)
-    generations.retire(CAT, first, workspace.metadata, workspace.now(), workspace.grace)
+    generations.retire(CAT, first, workspace.metadata, workspace.now, workspace.grace)
     note = workspace.metadata.read(first.generation.note)
     condemned = {**json.loads(note.data), "condemned": True}
     workspace.metadata.write(first.generation.note, json.dumps(condemned).encode(), JSON, note.etag)

@@ -94,7 +94,7 @@ def test_a_note_of_what_is_shown_after_all_goes_when_nobody_can_still_be_about_t
     settle(CAT, working)
     shown = generations.published(CAT, working.zoom)
     assert shown is not None
-    generations.retire(CAT, shown, working.metadata, working.now(), working.grace)  # and then the publisher died
+    generations.retire(CAT, shown, working.metadata, working.now, working.grace)  # and then the publisher died
     before = tiles(working)
     assert sweep(later(working, hours=2)) == Swept(0, stopped=False)
     assert generations.read_note(shown.generation, working.metadata) is not None
@@ -108,12 +108,12 @@ def test_a_condemned_generation_is_never_taken_for_whole_again(places: Places, w
     settle(CAT, working)
     shown = generations.published(CAT, working.zoom)
     assert shown is not None
-    generations.retire(CAT, shown, working.metadata, working.now(), working.grace)
+    generations.retire(CAT, shown, working.metadata, working.now, working.grace)
     note = generations.read_note(shown.generation, working.metadata)
     assert note is not None
     generations.rewrite(note, working.metadata, condemned=True)
-    generations.retire(CAT, shown, working.metadata, working.now(), working.grace)
-    assert not generations.renew(CAT, shown, working.metadata, working.now(), working.grace)
+    generations.retire(CAT, shown, working.metadata, working.now, working.grace)
+    assert not generations.renew(CAT, shown, working.metadata, working.now, working.grace)
     settle(CAT, working)
     made_anew = generations.published(CAT, working.zoom)
     assert made_anew is not None

@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # the pages read pointers and do without Pillow
 
 log = logging.getLogger(__name__)
 
+Clock = Callable[[], datetime]
+
 OURS = "urn:lambdazoom:publication:1"  # the XML namespace of what a pointer says beside the DZI attributes
 LONGEST_RUN = timedelta(hours=24)  # no run lasts longer, and none stands still for a quarter of it between two operations
 HALF_OF_IT = LONGEST_RUN / 2  # after which the sweep condemns what was not published, and after as much again takes it away
@@ -140,16 +142,17 @@ def complete(generation: Generation, pyramid: Pyramid, tiling: "Tiling", write: 
     write(generation.descriptor, pyramid.descriptor().encode(), Headers("application/xml", IMMUTABLE))
 
 
-def retire(image: ImageKey, shown: Published, metadata: Store, now: datetime, grace: timedelta) -> None:
+def retire(image: ImageKey, shown: Published, metadata: Store, clock: Clock, grace: timedelta) -> None:
     """Write the note of a generation that is about to be replaced or removed, before the pointer moves."""
     note = read_note(shown.generation, metadata)
     if note and note.condemned:
         return  # the sweep has it already; to lift the mark would make its tiles look whole
+    now = clock()  # as late as can be: the sweep reckons with half a day from here to the pointer
     written = Note(image.key, shown.generation, shown.pyramid, now + grace, written_at=now, retired=True)
     metadata.write(shown.generation.note, _note_json(written), JSON, note.etag if note else None)
 
 
-def renew(image: ImageKey, made: Published, metadata: Store, now: datetime, grace: timedelta) -> bool:
+def renew(image: ImageKey, made: Published, metadata: Store, clock: Clock, grace: timedelta) -> bool:
     """Write the note of a whole new generation again, before the pointer moves to it; False if it may not move any more.
 
     The sweep condemns a generation by writing the same note: so one of the two sees the other. One that is retired was on show already
@@ -158,7 +161,7 @@ def renew(image: ImageKey, made: Published, metadata: Store, now: datetime, grac
     note = read_note(made.generation, metadata)
     if note is None or note.condemned or note.retired:
         return False
-    renewed = _note_of_new(image, made.generation, made.pyramid, now, grace)
+    renewed = _note_of_new(image, made.generation, made.pyramid, clock(), grace)
     metadata.write(made.generation.note, _note_json(renewed), JSON, note.etag)
     return True
 

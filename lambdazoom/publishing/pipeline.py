@@ -12,23 +12,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lambdazoom.metadata.facts import caption
 from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError, Unstorable
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
 from lambdazoom.publishing import catalog, documents, generations, owners
 from lambdazoom.publishing.catalog import Kept
-from lambdazoom.publishing.documents import Described
-from lambdazoom.publishing.generations import DamagedPointer, Note, Published, same_version
+from lambdazoom.publishing.generations import Published
+from lambdazoom.publishing.looking import Look, look_at
 from lambdazoom.publishing.making import Made, Wanted, make
 from lambdazoom.publishing.patience import Patience
 from lambdazoom.publishing.pulse import RESERVE_SECONDS, Observer, Pulse
 from lambdazoom.publishing.receipts import Account
+from lambdazoom.publishing.verdicts import beside_the_version_before, derived, given_up, judged, refused, speaks_of, stalled_too_often
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.effort import spending
-
-LAST_CUT_SHORT = 2  # a version whose runs were killed, or ran out of time, so often is given up
-STALLED = "stalled"  # the code of such a failure
 
 log = logging.getLogger(__name__)
 
@@ -60,37 +57,6 @@ def _settle(run: "_Run") -> ImageRecord | None:
     if run.acted:
         log.info(_log_line(run.image, record, run.workspace.now()))
     return record
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What was found at one moment: what is on show, with its note, what is described, what is recorded, and then the source.
-
-    `pointer` is the pointer's etag; where that is damaged, `shown` is what the record remembers, of no version.
-    """
-
-    shown: Published | None
-    pointer: str | None
-    note: Note | None
-    described: Described | None
-    kept: Kept | None
-    current: SourceObject | None
-    is_damaged: bool = False
-
-    @property
-    def record(self) -> ImageRecord | None:
-        """The record, if it is of the source's version."""
-        if self.kept and self.current and self.kept.record.version == self.current.version and not self.kept.record.removed_at:
-            return self.kept.record
-        return None
-
-    def shows(self, version: SourceVersion) -> bool:
-        """Whether this version is on show, and may stay: the sweep has not condemned it."""
-        return self.shown is not None and same_version(self.shown.version, version) and not (self.note and self.note.condemned)
-
-    def describes(self, version: SourceVersion) -> bool:
-        """Whether the document speaks of this version."""
-        return self.described is not None and same_version(self.described.version, version)
 
 
 class _Run:
@@ -126,7 +92,7 @@ class _Run:
 
     def step(self) -> bool:
         """Look, and do one thing; True if nothing is left to do, or nothing that can be done now."""
-        look = self._look()
+        look = look_at(self.image, self.workspace)
         if look.current is None:
             self._drop()
             return self._withdraw(look)
@@ -151,30 +117,12 @@ class _Run:
         if kept and kept.record.run == self.id:
             catalog.save(kept.record.at_rest(), kept, self.workspace.metadata)
 
-    def _look(self) -> _Look:
-        metadata, is_damaged = self.workspace.metadata, False
-        try:
-            shown = generations.published(self.image, self.workspace.zoom)
-            pointer = shown.etag if shown else None
-        except DamagedPointer as error:
-            shown, pointer, is_damaged = None, error.etag, True
-        note = generations.read_note(shown.generation, metadata) if shown else None
-        described = documents.find(self.image, metadata)
-        kept = catalog.find_kept(self.image, metadata)
-        if is_damaged and kept:
-            shown = generations.remembered(kept.record, pointer or "")
-        try:
-            current = self.workspace.source.head(self.image.key)
-        except NotFound:
-            current = None
-        return _Look(shown, pointer, note, described, kept, current, is_damaged)
-
-    def _wanted(self, look: _Look, current: SourceObject) -> Wanted:
+    def _wanted(self, look: Look, current: SourceObject) -> Wanted:
         """What is neither there for this version nor settled as impossible."""
         ask_again = self.asked and self.made is None
         record = self.made.record if self.made else look.record
-        tiles_given_up = record is not None and _given_up(record.tiles) and not ask_again
-        metadata_given_up = record is not None and _given_up(record.metadata) and not ask_again
+        tiles_given_up = record is not None and given_up(record.tiles) and not ask_again
+        metadata_given_up = record is not None and given_up(record.metadata) and not ask_again
         if tiles_given_up and look.shown:  # then the older pyramid and its metadata stay
             return Wanted(tiles=False, metadata=False)
         has_tiles = look.shows(current.version) and not self._is_of_another_recipe(look.shown)
@@ -190,30 +138,30 @@ class _Run:
         is_at_work = record is not None and record.run != self.id and record.is_alive(self.workspace.now())
         return is_at_work and record is not None and not owners.is_gone(record.owner)
 
-    def _make(self, wanted: Wanted, look: _Look, current: SourceObject) -> None:
+    def _make(self, wanted: Wanted, look: Look, current: SourceObject) -> None:
         if self.workspace.remaining() < RESERVE_SECONDS:
             raise OutOfTime(f"{self.image.display} was not begun: the time limit is too near.")
         opening = self._opening_record(look, current)
-        given_up = None if self.asked else _stalled_too_often(opening, look.record)
-        if given_up:
-            catalog.save(given_up, look.kept, self.workspace.metadata)
+        stalled = None if self.asked else stalled_too_often(opening, look.record)
+        if stalled:
+            catalog.save(stalled, look.kept, self.workspace.metadata)
             return
         pulse = Pulse(catalog.save(opening, look.kept, self.workspace.metadata), self.workspace, self.account.observe)
         with pulse:
             made = make(wanted, current, pulse, self.workspace, replaces=look.shown is not None)
-        record = _judged(made.record)
+        record = judged(made.record)
         if look.shown and not look.shows(current.version) and not look.is_damaged:
-            record = _beside_the_version_before(record)
+            record = beside_the_version_before(record)
         self.made, self.offered, self.acted = replace(made, record=record), False, True
 
-    def _opening_record(self, look: _Look, current: SourceObject) -> ImageRecord:
+    def _opening_record(self, look: Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()
         known = look.record or ImageRecord(self.image.key, current.version, seen_at=now)
         cut_short = 0 if self.asked else known.cut_short + bool(known.run and known.run != self.id)
         opening = replace(known, attempts=known.attempts + 1, cut_short=cut_short, run=self.id, owner=owners.this_process())
         return replace(opening, heartbeat_at=now, progress=Progress("reading"))
 
-    def _commit(self, made: Made, wanted: Wanted, look: _Look) -> bool:
+    def _commit(self, made: Made, wanted: Wanted, look: Look) -> bool:
         """Publish what was made and is still wanted, each object only in place of what was found; True if there is nothing of it."""
         workspace, record = self.workspace, made.record
         moves = wanted.tiles and made.generation is not None
@@ -227,18 +175,18 @@ class _Run:
             catalog.save(self._with_receipt(record), look.kept, workspace.metadata)
         return not moves and not is_told
 
-    def _move_pointer(self, generation: Published, look: _Look) -> None:
+    def _move_pointer(self, generation: Published, look: Look) -> None:
         workspace = self.workspace
-        if not generations.renew(self.image, generation, workspace.metadata, workspace.now(), workspace.grace):
+        if not generations.renew(self.image, generation, workspace.metadata, workspace.now, workspace.grace):
             self._drop()  # the sweep has taken it for a dead run's
             return
         if look.shown:
-            generations.retire(self.image, look.shown, workspace.metadata, workspace.now(), workspace.grace)
+            generations.retire(self.image, look.shown, workspace.metadata, workspace.now, workspace.grace)
         self.offered = True
         # the pointer goes last: from here on viewers see the new pyramid, whole
         generations.publish(self.image, generation, look.pointer, workspace.zoom, workspace.settings.tiles_url)
 
-    def _tidy(self, look: _Look, current: SourceObject) -> bool:
+    def _tidy(self, look: Look, current: SourceObject) -> bool:
         """Nothing is left to be made: take away what contradicts it, then complete the record; True if nothing had to go."""
         if look.is_damaged and look.pointer:
             self._unpublish(look, look.pointer)
@@ -252,15 +200,12 @@ class _Run:
             self._drop()
         return True
 
-    def _complete(self, look: _Look, current: SourceObject) -> None:
+    def _complete(self, look: Look, current: SourceObject) -> None:
         """Leave a record that says what is there: this run's own, the one that is there, or one made from what is on show."""
         candidates = [self._with_receipt(self.made.record)] if self.made else []
         candidates += [look.record] if look.record else []
-        fitting = (each for each in candidates if look.shown is None or _speaks_of(each, look.shown))
-        record = next(fitting, None)
-        if record is None and look.shown:
-            seen_at = look.record.seen_at if look.record else self.workspace.now()
-            record = self._derived(look.shown, look.described, current, seen_at)
+        fitting = (each for each in candidates if look.shown is None or speaks_of(each, look.shown))
+        record = next(fitting, None) or derived(self.image, look, current, self.workspace.now())
         if record and record.metadata and not record.metadata.final and look.describes(record.version):
             record = replace(record, metadata=Step(Outcome.DONE))  # it has been written since
         if record and (look.kept is None or look.kept.record != record.at_rest()):
@@ -270,31 +215,13 @@ class _Run:
     def _with_receipt(self, record: ImageRecord) -> ImageRecord:
         return replace(record, receipt=self.account.receipt(record))
 
-    def _derived(self, shown: Published, described: Described | None, current: SourceObject, seen_at: datetime) -> ImageRecord:
-        """What can be said after a run that died between its publication and its record."""
-        return ImageRecord(
-            key=self.image.key,
-            version=current.version,
-            seen_at=seen_at,
-            tiles=Step(Outcome.DONE),
-            metadata=Step(Outcome.DONE) if described else None,
-            width=shown.pyramid.width,
-            height=shown.pyramid.height,
-            tile_count=shown.pyramid.tile_count,
-            sha256=described.sha256 if described else "",
-            generation=shown.generation.id,
-            recipe=shown.recipe,
-            caption=caption(described.metadata) if described else Caption(),
-            finished_at=self.workspace.now(),
-        )
-
     def _drop(self) -> None:
         """Forget what was made; its tiles go at once, unless the pointer may yet move to them: then they are left to the sweep."""
         if self.made and self.made.generation and not self.offered:
             generations.discard(self.made.generation.generation, self.made.generation.pyramid, self.workspace)
         self.made = None
 
-    def _withdraw(self, look: _Look) -> bool:
+    def _withdraw(self, look: Look) -> bool:
         """The source is gone: so goes what is published; True if nothing was left of it."""
         if look.pointer:
             self._unpublish(look, look.pointer)
@@ -307,9 +234,9 @@ class _Run:
             self._close_record(look.kept)
         return True
 
-    def _unpublish(self, look: _Look, pointer: str) -> None:
+    def _unpublish(self, look: Look, pointer: str) -> None:
         if look.shown:
-            generations.retire(self.image, look.shown, self.workspace.metadata, self.workspace.now(), self.workspace.grace)
+            generations.retire(self.image, look.shown, self.workspace.metadata, self.workspace.now, self.workspace.grace)
         self.workspace.zoom.delete(self.image.pointer, pointer)
 
     def _close_record(self, kept: Kept) -> None:
@@ -328,9 +255,9 @@ class _Run:
         """Leave word of what the stores refused, on the record of what was made, or of what could not even be looked at; else raise."""
         try:
             if self.made:
-                look = self._look()
+                look = look_at(self.image, self.workspace)
                 if look.current and look.current.version == self.made.record.version:
-                    catalog.save(_refused(self.made, look, error), look.kept, self.workspace.metadata)
+                    catalog.save(refused(self.made, look, error), look.kept, self.workspace.metadata)
                     return
             elif isinstance(error, AccessDenied):
                 now = self.workspace.now()
@@ -342,54 +269,6 @@ class _Run:
         raise error
 
 
-def _refused(made: Made, look: _Look, error: StorageError) -> ImageRecord:
-    """The record after a refusal: what was stored before it counts as done."""
-    failed = Step.failed(error, final=isinstance(error, Unstorable))
-    is_shown = made.generation is None or look.shows(made.record.version)
-    is_described = made.metadata is None or look.describes(made.record.version)
-    return replace(made.record, tiles=made.record.tiles if is_shown else failed, metadata=made.record.metadata if is_described else failed)
-
-
-def _judged(record: ImageRecord) -> ImageRecord:
-    """The record of a run that ended; one that ran out of time once too often is given up."""
-    if not any(step and step.code == OutOfTime.code for step in (record.tiles, record.metadata)):
-        return record
-    cut_short = record.cut_short + 1
-    return replace(
-        record, cut_short=cut_short, tiles=_given_time(record.tiles, cut_short), metadata=_given_time(record.metadata, cut_short)
-    )
-
-
-def _beside_the_version_before(record: ImageRecord) -> ImageRecord:
-    """The record of a replacement: where it failed, it says what is still there."""
-    if record.tiles is None or record.tiles.outcome == Outcome.DONE:
-        return record
-    return replace(record, tiles=replace(record.tiles, sentence=f"{record.tiles.sentence} The version before stays on show."))
-
-
-def _given_time(step: Step | None, cut_short: int) -> Step | None:
-    if step is None or step.code != OutOfTime.code or cut_short < LAST_CUT_SHORT:
-        return step
-    return replace(step, final=True, retryable=False)
-
-
-def _stalled_too_often(opening: ImageRecord, before: ImageRecord | None) -> ImageRecord | None:
-    """The record of a version that was given up because its runs are killed; None if another run may try.
-
-    The tiles are given up first, as what needs the memory; if even the metadata end so, these too.
-    """
-    is_killed = before is not None and before.heartbeat_at is not None
-    if not is_killed or opening.cut_short < LAST_CUT_SHORT or before is None or before.heartbeat_at is None:
-        return None
-    since = f"{before.heartbeat_at:%H:%M} UTC"
-    sentence = f"No sign of life since {since}; probably out of memory. Retry; if it stalls again, raise memory_size."
-    stalled = Step(Outcome.FAILED, sentence, STALLED)
-    at_rest = replace(opening.at_rest(), finished_at=opening.heartbeat_at)
-    if _given_up(opening.tiles) or (opening.tiles and opening.tiles.outcome == Outcome.DONE):
-        return replace(at_rest, metadata=stalled)
-    return replace(at_rest, tiles=stalled)
-
-
 def _log_line(image: ImageKey, record: ImageRecord | None, now: datetime) -> str:
     """One line for each image, in logfmt: reads well in `zappa tail`, and machines split it at spaces and quotes."""
     if record is None:
@@ -397,16 +276,3 @@ def _log_line(image: ImageKey, record: ImageRecord | None, now: datetime) -> str
     code = next((step.code for step in (record.tiles, record.metadata) if step and step.code), "-")
     size = f"pixels={record.width}x{record.height} tiles={record.tile_count} seconds={record.seconds:.2f}"
     return f"image key={json.dumps(image.display, ensure_ascii=False)} state={record.state(now)} {size} code={code}"
-
-
-def _given_up(step: Step | None) -> bool:
-    return step is not None and step.outcome != Outcome.DONE and step.final
-
-
-def _speaks_of(record: ImageRecord, shown: Published) -> bool:
-    """Whether the record and the pointer don't contradict each other: a failed replacement leaves the older pyramid up."""
-    if record.tiles is None:
-        return False
-    if same_version(shown.version, record.version):
-        return record.tiles.outcome == Outcome.DONE and record.generation == shown.generation.id
-    return record.tiles.outcome != Outcome.DONE
