@@ -9,12 +9,12 @@ import logging
 import math
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError, Unstorable
+from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
-from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
+from lambdazoom.model.records import ImageRecord, Outcome, Progress, Step
 from lambdazoom.publishing import catalog, documents, generations, owners
 from lambdazoom.publishing.catalog import Kept
 from lambdazoom.publishing.generations import Published
@@ -144,15 +144,17 @@ class _Run:
         opening = self._opening_record(look, current)
         stalled = None if self.asked else stalled_too_often(opening, look.record)
         if stalled:
-            catalog.save(stalled, look.kept, self.workspace.metadata)
+            catalog.save(self._beside(stalled, look, current), look.kept, self.workspace.metadata)
             return
         pulse = Pulse(catalog.save(opening, look.kept, self.workspace.metadata), self.workspace, self.account.observe)
         with pulse:
             made = make(wanted, current, pulse, self.workspace, replaces=look.shown is not None)
-        record = judged(made.record)
-        if look.shown and not look.shows(current.version) and not look.is_damaged:
-            record = beside_the_version_before(record)
+        record = self._beside(judged(made.record), look, current)
         self.made, self.offered, self.acted = replace(made, record=record), False, True
+
+    def _beside(self, record: ImageRecord, look: Look, current: SourceObject) -> ImageRecord:
+        is_older_on_show = look.shown is not None and not look.shows(current.version) and not look.is_damaged
+        return beside_the_version_before(record) if is_older_on_show else record
 
     def _opening_record(self, look: Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()

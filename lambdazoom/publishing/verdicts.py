@@ -1,4 +1,4 @@
-"""What a record shall say of how a run ended: refused, out of time, killed, or as what is on show tells; nothing is read or written here."""
+"""What a record shall say of how a run ended: refused, out of time, killed, or as what is on show tells; no store is read or written."""
 
 from dataclasses import replace
 from datetime import datetime

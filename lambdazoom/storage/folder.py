@@ -5,8 +5,6 @@ etag is the SHA-256 of their bytes; a source's is inode, size and modification t
 power cut, and so does what `bulk` has: the mass of tiles with one sync for all.
 """
 
-import ctypes
-import errno
 import fcntl
 import hashlib
 import os
@@ -18,9 +16,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, StorageError, Unstorable
+from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, StorageError
 from lambdazoom.model.keys import SourceObject, SourceVersion, display_name
 from lambdazoom.storage.base import Headers, Stored, Writer
+from lambdazoom.storage.disk import LOCK, UNFINISHED, inside, named, prune, sync_file_system, sync_folder, walk
 
 _ATTEMPTS = 10
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")

@@ -23,7 +23,7 @@ from lambdazoom.publishing.reconciling import survey
 from lambdazoom.publishing.repairing import ADDS, repair
 from lambdazoom.publishing.sweeping import sweep
 from lambdazoom.publishing.workspace import Workspace
-from lambdazoom.storage.folder import LOCK, UNFINISHED
+from lambdazoom.storage.disk import LOCK, UNFINISHED
 from lambdazoom.web.application import create_app
 
 BIG = ImageKey("big.jpg")
