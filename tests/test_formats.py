@@ -483,6 +483,15 @@ def test_an_image_without_the_rest_of_its_header_is_corrupt(suffix: str, tmp_pat
     )
 
 
+def test_a_damaged_place_of_the_pixels_is_not_taken_for_a_fault_of_the_drive(tmp_path: Path) -> None:
+    data = bytearray(saved(picture(30, 20), tmp_path / "scan.tif", tiffinfo={274: 2}).read_bytes())
+    entry = data.index(struct.pack("<HHI", 273, 4, 1))
+    data[entry : entry + 12] = struct.pack("<HHIi", 273, 9, 1, -1)  # a signed number, before the file's beginning
+    (tmp_path / "scan.tif").write_bytes(data)
+    with pytest.raises(CorruptImage, match=r"can't be decoded \(Invalid argument\)"):
+        opened(tmp_path / "scan.tif")
+
+
 def test_a_damaged_avif_is_corrupt(tmp_path: Path) -> None:
     path = saved(picture(320, 240), tmp_path / "damaged.avif")
     whole = bytearray(path.read_bytes())

@@ -1,11 +1,16 @@
 """The sweep and the scheduled look: what is due goes, what is shown stays, what was missed is found."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from lambdazoom.cli import commands
+from lambdazoom.model.geometry import Pyramid, Recipe
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import State
 from lambdazoom.model.settings import Settings
@@ -167,3 +172,17 @@ def test_a_look_that_runs_out_of_time_is_begun_again(places: Places, working: Wo
     assert len(catalog.newest(working.metadata).records) == 2
     assert not catch_up(working).stopped
     assert len(catalog.newest(working.metadata).records) == 4
+
+
+def test_the_command_takes_away_what_is_due_and_says_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = Folders(tmp_path)
+    for name, value in {**places.environment, "LAMBDAZOOM_GRACE_SECONDS": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with open_workspace(Settings.from_env(os.environ)).closing() as workspace:
+        for width in (300, 400):
+            places.put(CAT.key, encoded(width, 200))
+            settle(CAT, workspace)
+        generations.begin(CAT, Pyramid(1, 1, Recipe()), workspace.metadata, workspace.now(), workspace.grace)
+        done = CliRunner().invoke(commands, ["sweep"])
+        assert (done.exit_code, done.output) == (0, "1 pyramids taken away; 1 wait for their time.\n")
+        assert len({name.split("/")[2] for name in tiles(workspace)}) == 1

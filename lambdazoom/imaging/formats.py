@@ -3,6 +3,7 @@
 Signatures: the magic numbers of each format's specification, as Pillow's own readers check them too.
 """
 
+import errno
 import io
 import struct
 import zlib
@@ -104,7 +105,8 @@ def reading(name: str) -> Iterator[None]:
     except PermissionError as error:
         raise AccessDenied(f"{name} can't be read: permission denied.") from error
     except BROKEN as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the drive's fault, not the image's: Pillow's own have no number
+        # the drive's fault, not the image's: Pillow's own have no number, and EINVAL is a seek to where a damaged file points
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise StorageError(f"{name} could not be read ({error.strerror}). Retry later.") from error
         raise CorruptImage(_complaint(name, error)) from error
 
@@ -115,7 +117,7 @@ def is_truncation(error: Exception) -> bool:
 
 
 def _complaint(name: str, error: Exception) -> str:
-    words = str(error) or type(error).__name__
+    words = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     if is_truncation(error):
         return f"{name} is cut off. Upload it again."
     return f"{name} is damaged and can't be decoded ({words}). Upload it again."
