@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 from lambdazoom.model.errors import Conflict, LambdaZoomError, StorageError
 from lambdazoom.publishing.pulse import Pulse
 from lambdazoom.publishing.workspace import Workspace
-from tests.in_memory import MemorySource, MemoryStore, Objects, Originals
+from tests.in_memory import Gate, MemorySource, MemoryStore, Objects, Originals
 
 T = TypeVar("T")
 
@@ -49,13 +49,13 @@ class World:
         self.metadata = Objects()
         self._workspace = workspace
 
-    def workspace(self, run: "Run") -> Workspace:
-        """The three places as this run sees them."""
+    def workspace(self, gate: Gate) -> Workspace:
+        """The three places as they are seen through this gate."""
         return replace(
             self._workspace,
-            source=MemorySource(self.originals, run.gate),
-            zoom=MemoryStore(self.zoom, run.gate),
-            metadata=MemoryStore(self.metadata, run.gate),
+            source=MemorySource(self.originals, gate),
+            zoom=MemoryStore(self.zoom, gate),
+            metadata=MemoryStore(self.metadata, gate),
             now=self.clock,
             rest=lambda _: None,
         )
@@ -80,7 +80,7 @@ class Run:
         self._beats = False
         self._broken: BaseException | None = None
         self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, args=(body, world.workspace(self)), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(body, world.workspace(self.gate)), daemon=True)
         self._thread.start()
 
     def __repr__(self) -> str:

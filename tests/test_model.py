@@ -29,6 +29,8 @@ from lambdazoom.publishing.documents import Described
 from lambdazoom.publishing.generations import LONGEST_RUN, Published, same_version
 from lambdazoom.publishing.lifecycle import catch_up
 from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.reconciling import Finding, survey
+from lambdazoom.publishing.repairing import ADDS, repair_one
 from lambdazoom.publishing.sweeping import sweep
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests.in_memory import MemoryStore, etag_of
@@ -53,6 +55,11 @@ class Content:
     data: bytes = field(repr=False)
     colour: tuple[int, int, int] | None = None  # of every pixel; None for what is no good image
     is_readable: bool = True  # by exiftool
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether something of it can't be made."""
+        return self.colour is None or not self.is_readable
 
 
 def plain(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
@@ -182,6 +189,16 @@ class Publishing(RuleBasedStateMachine):
     def look_for_what_was_missed(self, how_far: HowFar) -> None:
         self._begin(lambda workspace: catch_up(workspace), "", how_far)
 
+    @rule(how_far=HOW_FAR)
+    def reconcile(self, how_far: HowFar) -> None:
+        self._begin(lambda workspace: reconcile(workspace), "", how_far)
+
+    @precondition(lambda self: self.events)
+    @rule(which=st.integers(0, 5))
+    def lose_an_event(self, which: int) -> None:
+        """Nobody promises that each arrives."""
+        self.events.pop(which % len(self.events))
+
     def _begin(self, body: Callable[[Workspace], object], key: str, how_far: HowFar) -> None:
         while len(self.runs) >= 3:
             self._move(*self.runs[0], TO_THE_END)
@@ -280,10 +297,11 @@ class Publishing(RuleBasedStateMachine):
                 self.events = [event for event in self.events if event[0] != key]
                 self._settle_again(key)
         assert not self.events, "an event is never settled"
+        self._begin(lambda workspace: reconcile(workspace), "", HowFar())  # what no event told of
         for key in KEYS:
             record = catalog.find(ImageKey(key), self.metadata)
-            is_given_up = record is not None and any(step and step.code in GIVEN_UP for step in (record.tiles, record.metadata))
-            self._settle_again(key, asked=is_given_up)
+            if record is not None and any(step and step.code in GIVEN_UP for step in (record.tiles, record.metadata)):
+                self._settle_again(key, asked=True)
         for _ in range(3):
             self.clock.pass_by(LONGEST_RUN + timedelta(hours=2))
             self._begin(lambda workspace: sweep(workspace), "", HowFar())
@@ -291,6 +309,10 @@ class Publishing(RuleBasedStateMachine):
         for key in KEYS:
             self._require_settled(ImageKey(key))
         assert list(self.metadata.list("_lambdazoom/generations/")) == []
+        with survey(self.world.workspace(at_once), thorough=True) as found:
+            assert set(found.counts) <= {Finding.FAILED}
+            failed = {one.key for one in found.of([Finding.FAILED])}
+        assert all(CONTENT_OF[etag_of(self.world.originals.held[key][1])].is_bad for key in failed)
 
     def _settle_again(self, key: str, asked: bool = False) -> None:
         self._begin(lambda workspace: is_settled(key, workspace, asked), key, HowFar())
@@ -353,6 +375,13 @@ def is_settled(key: str, workspace: Workspace, asked: bool = False) -> bool:
     """Settle as a door does: whether nothing is left to be tried again."""
     record = settle(ImageKey(key), workspace, asked=asked)
     return record is None or not record.is_retryable
+
+
+def reconcile(workspace: Workspace) -> bool:
+    """What `reconcile --fix --delete-orphans` does, one image at a time."""
+    with survey(workspace) as found:
+        states = [repair_one(one, workspace) for one in found.of((*ADDS, Finding.ORPHANED))]
+        return all(states)
 
 
 @pytest.mark.parametrize("kind", [Publishing, Versioned, WithoutGrace, VersionedWithoutGrace], ids=lambda kind: kind.__name__)

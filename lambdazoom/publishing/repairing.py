@@ -71,7 +71,7 @@ def repair(found: Iterable[Found], workspace: Workspace, told: Callable[[int], N
     with ThreadPoolExecutor(workspace.settings.jobs, thread_name_prefix="repair") as pool:
         try:
             for one in _until_stopped(found, workspace):
-                at_work.add(pool.submit(copy_context().run, _repair_one, one, workspace))
+                at_work.add(pool.submit(copy_context().run, repair_one, one, workspace))
                 if len(at_work) >= 2 * workspace.settings.jobs:
                     done, at_work = wait(at_work, return_when=FIRST_COMPLETED)
                     take(done)
@@ -91,8 +91,8 @@ def _until_stopped(found: Iterable[Found], workspace: Workspace) -> Iterator[Fou
         yield one
 
 
-def _repair_one(one: Found, workspace: Workspace) -> str:
-    """The state of the image afterwards; "" if it could not be settled."""
+def repair_one(one: Found, workspace: Workspace) -> str:
+    """Settle one image, and take away what a crash left of it in lists: its state afterwards, "" if it could not be settled."""
     image = ImageKey(one.key)
     try:
         record = settle(image, workspace, asked=one.finding == Finding.FAILED, recipe=one.finding == Finding.RECIPE)
