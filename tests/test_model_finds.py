@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from lambdazoom.model.keys import Generation, ImageKey, SourceVersion
-from lambdazoom.publishing import documents, generations
+from lambdazoom.model.records import Outcome, Step
+from lambdazoom.publishing import catalog, documents, generations
 from lambdazoom.publishing.generations import Published
+from lambdazoom.publishing.reconciling import survey
 from lambdazoom.publishing.sweeping import sweep
 from tests.in_memory import MemoryStore, etag_of
 from tests.runs import ANSWER_LOST, Run, World
@@ -158,3 +160,18 @@ def test_a_document_written_for_a_version_that_never_was_on_show_does_not_stay_b
     history.settle()
     assert history.shown.version.etag == etag_of(ONE_PIXEL.data)
     assert documents.find(CAT, history.metadata) is None
+
+
+def test_whoever_publishes_beside_a_dead_run_s_document_records_it_too(history: History) -> None:
+    """The run that died had written the document, but not moved the pointer; the one after it makes tiles only."""
+    history.holds(ONE_PIXEL)
+    run = history.settling()
+    move_to_the_pointer(run)
+    run.kill()
+    history.world.clock.pass_by(timedelta(minutes=2))
+    history.settle()
+    record = catalog.find(CAT, history.metadata)
+    assert record
+    assert record.metadata == Step(Outcome.DONE)
+    with survey(history.world.workspace(at_once)) as found:
+        assert not found.counts

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
-from lambdazoom.model.records import ImageRecord, Outcome, Progress, Step
+from lambdazoom.model.records import ImageRecord, Progress, Step
 from lambdazoom.publishing import catalog, documents, generations, owners
 from lambdazoom.publishing.catalog import Kept
 from lambdazoom.publishing.generations import Published
@@ -23,7 +23,7 @@ from lambdazoom.publishing.making import Made, Wanted, make
 from lambdazoom.publishing.patience import Patience
 from lambdazoom.publishing.pulse import RESERVE_SECONDS, Observer, Pulse
 from lambdazoom.publishing.receipts import Account
-from lambdazoom.publishing.verdicts import beside_the_version_before, derived, given_up, judged, refused, speaks_of, stalled_too_often
+from lambdazoom.publishing.verdicts import beside_the_version_before, completed, derived, given_up, judged, refused, speaks_of, stalled_too_often
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.effort import spending
 
@@ -208,8 +208,7 @@ class _Run:
         candidates += [look.record] if look.record else []
         fitting = (each for each in candidates if look.shown is None or speaks_of(each, look.shown))
         record = next(fitting, None) or derived(self.image, look, current, self.workspace.now())
-        if record and record.metadata and not record.metadata.final and look.describes(record.version):
-            record = replace(record, metadata=Step(Outcome.DONE))  # it has been written since
+        record = completed(record, look) if record else None
         if record and (look.kept is None or look.kept.record != record.at_rest()):
             catalog.save(record.at_rest(), look.kept, self.workspace.metadata)
             log.debug("record completed", extra={"key": self.image.key})

@@ -37,6 +37,14 @@ def derived(image: ImageKey, look: Look, current: SourceObject, now: datetime) -
     )
 
 
+def completed(record: ImageRecord, look: Look) -> ImageRecord:
+    """The record with what the document tells, if that is there and the record does not know it: another run wrote it."""
+    described = look.described
+    if described is None or not look.describes(record.version) or (record.metadata and record.metadata.final):
+        return record
+    return replace(record, metadata=Step(Outcome.DONE), caption=caption(described.metadata))
+
+
 def refused(made: Made, look: Look, error: StorageError) -> ImageRecord:
     """The record after a refusal: what was stored before it counts as done."""
     failed = Step.failed(error, final=isinstance(error, Unstorable))
