@@ -23,7 +23,16 @@ from lambdazoom.publishing.making import Made, Wanted, make
 from lambdazoom.publishing.patience import Patience
 from lambdazoom.publishing.pulse import RESERVE_SECONDS, Observer, Pulse
 from lambdazoom.publishing.receipts import Account
-from lambdazoom.publishing.verdicts import beside_the_version_before, completed, derived, given_up, judged, refused, speaks_of, stalled_too_often
+from lambdazoom.publishing.verdicts import (
+    beside_the_version_before,
+    completed,
+    derived,
+    given_up,
+    judged,
+    refused,
+    speaks_of,
+    stalled_too_often,
+)
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.effort import spending
 
