@@ -1,7 +1,4 @@
-"""The commands that compare what is published with the source, and make it right: `reconcile` and `backfill`.
-
-Imported by the command line at every start: what the work needs is imported when a command runs.
-"""
+"""The commands that compare what is published with the source, and make it right: `reconcile` and `backfill`."""
 
 import dataclasses
 import json

@@ -1,5 +1,6 @@
 """The catalog's pages cost the same at a hundred thousand records as at a thousand, on folders and on S3."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from lambdazoom.web.application import create_app
 from tests.faulty_s3 import faulty_s3
 from tests.test_catalog import NOW, record
 
+ROUNDS = 60  # at most
 FEW, MANY = 1_000, 100_000
 WITH_RECORDS = 130  # the newest: two pages
 APART = timedelta(milliseconds=40)
@@ -90,8 +92,11 @@ def test_on_folders_a_page_takes_as_long_at_a_hundred_thousand_as_at_a_thousand(
         for page in PAGES:
             assert "000000.jpg" in browser.get(page).get_data(as_text=True)
 
-    times = [(seconds(lambda: read(few_and_many[0])), seconds(lambda: read(few_and_many[1]))) for _ in range(7)]
-    few, many = (min(each) for each in zip(*times, strict=True))
+    few = many = math.inf
+    for _ in range(ROUNDS):  # what else the machine does only ever makes one of them slower
+        few, many = min(few, seconds(lambda: read(few_and_many[0]))), min(many, seconds(lambda: read(few_and_many[1])))
+        if many <= 1.5 * few:
+            break
     assert many <= 1.5 * few, f"a page at {FEW:,} records: {few * 500:.1f} ms, at {MANY:,}: {many * 500:.1f} ms"
 
 

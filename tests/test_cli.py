@@ -12,10 +12,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import click
 import pytest
 
 from lambdazoom import __version__
-from lambdazoom.cli import commands
+from lambdazoom.cli import COMMANDS, commands
 from tests.conftest import Draw, free_port, picture
 
 
@@ -97,7 +98,9 @@ def test_an_overlap_as_large_as_the_tile_is_misuse(cat: Path, tmp_path: Path) ->
 
 
 def test_every_command_and_option_has_help() -> None:
-    for name, command in commands.commands.items():
+    for name in COMMANDS:
+        command = commands.get_command(click.Context(commands), name)
+        assert command
         shown = lambdazoom(name, "--help")
         assert shown.returncode == 0
         assert command.help is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from lambdazoom.cli import commands
+from lambdazoom.cli import COMMANDS, commands
 from lambdazoom.model.settings import PREFIX, SETTINGS, SUCCESSORS
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +34,7 @@ def test_every_command_that_is_named_exists(document: Path) -> None:
     for target in re.findall(r"`make ([a-z-]+)|^    make ([a-z-]+)", text, re.MULTILINE):
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
     for command in re.findall(r"-m lambdazoom ([a-z]+)", text):
-        assert command in commands.commands
+        assert command in COMMANDS
 
 
 @each_document

@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw, TiffImagePlugin
 from lambdazoom.imaging.formats import Wishes, looks_like_an_image
 from lambdazoom.imaging.signatures import is_image_name
 from lambdazoom.model.errors import CorruptImage, ImageError, ImageTooLarge, NotAnImage, NotFound, SettingsError, UnsupportedImage
-from lambdazoom.model.settings import MAX_PIXELS, Settings
+from lambdazoom.model.geometry import MAX_PIXELS
+from lambdazoom.model.settings import Settings
 from tests.conftest import picture
 from tests.decoding import Decoded, decode
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
 from lambdazoom.cli import commands
@@ -70,4 +71,6 @@ def test_each_setting_is_a_field_and_has_a_default_that_parses() -> None:
 
 
 def test_every_command_has_help() -> None:
-    assert all(command.help for command in commands.commands.values())
+    context = click.Context(commands)
+    found = [commands.get_command(context, name) for name in commands.list_commands(context)]
+    assert all(command and command.help for command in found)

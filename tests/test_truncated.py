@@ -9,9 +9,10 @@ import pytest
 
 from lambdazoom.imaging.formats import Wishes
 from lambdazoom.model.errors import CorruptImage
+from lambdazoom.model.geometry import MAX_PIXELS
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import State
-from lambdazoom.model.settings import MAX_PIXELS, Settings
+from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import generations
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace, open_workspace

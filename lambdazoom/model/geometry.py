@@ -16,6 +16,7 @@ ENGINE = 2  # raised when the same recipe starts to give other tiles
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 SUBSAMPLINGS = ("4:2:0", "4:4:4")
 WHITE = "#ffffff"
+MAX_PIXELS = 4_000_000_000  # of an image, unless somebody says otherwise
 
 
 class Box(NamedTuple):

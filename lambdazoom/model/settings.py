@@ -8,12 +8,11 @@ from typing import Any, Self
 
 from lambdazoom.model import passwords
 from lambdazoom.model.errors import SettingsError
-from lambdazoom.model.geometry import CONTENT_TYPES, SUBSAMPLINGS, WHITE, Recipe
+from lambdazoom.model.geometry import CONTENT_TYPES, MAX_PIXELS, SUBSAMPLINGS, WHITE, Recipe
 from lambdazoom.model.places import Bucket, Folder, parse_place
 from lambdazoom.model.prices import Prices, parse_prices
 
 PREFIX = "LAMBDAZOOM_"
-MAX_PIXELS = 4_000_000_000
 MAX_UPLOAD_BYTES = 10_000_000_000
 SECRET_CHARACTERS = 32
 

@@ -1,7 +1,4 @@
-"""The commands of an operator: `init` asks, shows its plan and runs it; `doctor` prints what it finds.
-
-Imported by the command line at every start: boto3 and all that needs it come when a command runs.
-"""
+"""The commands of an operator: `init` asks, shows its plan and runs it; `doctor` prints what it finds."""
 
 import dataclasses
 from pathlib import Path
