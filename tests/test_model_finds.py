@@ -17,7 +17,7 @@ from tests.test_model import CONTENTS, Content, Publishing, at_once, is_settled
 from tests.test_model import tools as tools  # a fixture
 
 CAT = ImageKey("cat.png")
-ONE_PIXEL, SOME_TILES, _, CUT_OFF, _ = CONTENTS
+ONE_PIXEL, SOME_TILES, UNREADABLE, CUT_OFF, _ = CONTENTS
 
 
 class History:
@@ -175,3 +175,19 @@ def test_whoever_publishes_beside_a_dead_run_s_document_records_it_too(history: 
     assert record.metadata == Step(Outcome.DONE)
     with survey(history.world.workspace(at_once)) as found:
         assert not found.counts
+
+
+def test_metadata_that_cannot_be_read_is_settled_also_beside_a_dead_run_s_tiles(history: History) -> None:
+    """The run that died had moved the pointer, but left no record; nobody shall try to read the tags for ever."""
+    history.holds(UNREADABLE)
+    run = history.settling()
+    move_to_the_pointer(run)
+    run.move(1)
+    run.kill()
+    history.world.clock.pass_by(timedelta(minutes=2))
+    history.settle()
+    record = catalog.find(CAT, history.metadata)
+    assert record
+    assert record.metadata
+    assert (record.metadata.outcome, record.metadata.final) == (Outcome.FAILED, True)
+    assert record.generation == history.shown.generation.id

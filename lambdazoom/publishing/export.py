@@ -1,5 +1,6 @@
 """A plain pyramid in a local folder, as dzsave writes it: no stores, no settings, no records."""
 
+import os
 import shutil
 import tempfile
 import threading
@@ -100,11 +101,19 @@ def _writer(folder: Path, pyramid: Pyramid, progress: Callable[[int, int], None]
 
     def write(each: Tile) -> None:
         nonlocal done
-        # as text: a Path for each of a million tiles takes longer than opening it
-        with open(f"{folder}/{each.level}/{each.column}_{each.row}.{pyramid.recipe.format}", "wb") as file:  # noqa: PTH123
-            file.write(each.data)
+        _write(f"{folder}/{each.level}/{each.column}_{each.row}.{pyramid.recipe.format}", each.data)
         with counting:
             done += 1
             progress(done, total)
 
     return write
+
+
+def _write(name: str, data: bytes) -> None:
+    """A new file, past Python's own: a file object takes as long as half of the writing, and a Path as the other half."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)

@@ -216,7 +216,8 @@ class _Run:
         candidates = [self._with_receipt(self.made.record)] if self.made else []
         candidates += [look.record] if look.record else []
         fitting = (each for each in candidates if look.shown is None or speaks_of(each, look.shown))
-        record = next(fitting, None) or derived(self.image, look, current, self.workspace.now())
+        known = candidates[0] if candidates else None
+        record = next(fitting, None) or derived(self.image, look, current, known, self.workspace.now())
         record = completed(record, look) if record else None
         if record and (look.kept is None or look.kept.record != record.at_rest()):
             catalog.save(record.at_rest(), look.kept, self.workspace.metadata)

@@ -15,17 +15,20 @@ LAST_CUT_SHORT = 2  # a version whose runs were killed, or ran out of time, so o
 STALLED = "stalled"  # the code of such a failure
 
 
-def derived(image: ImageKey, look: Look, current: SourceObject, now: datetime) -> ImageRecord | None:
-    """What can be said of what is on show after a run that died between its publication and its record; None if nothing is."""
+def derived(image: ImageKey, look: Look, current: SourceObject, known: ImageRecord | None, now: datetime) -> ImageRecord | None:
+    """What can be said of what is on show after a run that died between its publication and its record; None if nothing is.
+
+    `known` is a record of the source's version that does not speak of these tiles; of the metadata it may.
+    """
     shown, described = look.shown, look.described
     if shown is None:
         return None
     return ImageRecord(
         key=image.key,
         version=current.version,
-        seen_at=look.record.seen_at if look.record else now,
+        seen_at=known.seen_at if known else now,
         tiles=Step(Outcome.DONE),
-        metadata=Step(Outcome.DONE) if described else None,
+        metadata=Step(Outcome.DONE) if described else (known.metadata if known else None),
         width=shown.pyramid.width,
         height=shown.pyramid.height,
         tile_count=shown.pyramid.tile_count,
