@@ -31,7 +31,7 @@ class Filled(Tiler):
     def add(self, rows: Rows) -> None:
         self.come.append(rows)
 
-    def wait_for_room(self, bottom: int) -> None:
+    def wait_for_room(self, bottom: int, ahead: int = 0) -> None:
         assert bottom >= 0
 
     def decode(self, rows: Rows, work: Callable[[], None]) -> None:

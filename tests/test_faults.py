@@ -21,11 +21,12 @@ import pyvips
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
+from lambdazoom.imaging import mapped
 from lambdazoom.imaging.canvas import Rows
 from lambdazoom.imaging.decode import open_source
 from lambdazoom.imaging.tiler import Tile, Tiler, tile
 from lambdazoom.model.errors import CorruptImage, StorageError
-from lambdazoom.model.geometry import Pyramid, Recipe
+from lambdazoom.model.geometry import Box, Pyramid, Recipe
 from lambdazoom.publishing.export import export
 from tests.conftest import picture
 from tests.test_tiff_bands import directory_first
@@ -228,15 +229,15 @@ def test_progress_that_can_not_be_shown(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [MemoryError, SystemExit, ValueError])
 def test_a_thread_that_dies_while_it_encodes(kind: type[BaseException], path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    crop, calls = Image.Image.crop, list[int]()
+    encode, calls = mapped.encode_jpeg, list[int]()
 
-    def crop_until(image: Image.Image, *box: object) -> Image.Image:
+    def encode_until(image: Image.Image, box: Box, quality: int, subsampling: str, descriptor: int) -> None:
         calls.append(1)
         if len(calls) > 30:
             raise kind("no more")
-        return crop(image, *box)  # type: ignore[arg-type]
+        encode(image, box, quality, subsampling, descriptor)
 
-    monkeypatch.setattr(Image.Image, "crop", crop_until)
+    monkeypatch.setattr(mapped, "encode_jpeg", encode_until)
     ends_with(kind, "no more", path)
 
 

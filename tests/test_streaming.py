@@ -22,10 +22,11 @@ from PIL import Image
 from benchmarks.drawing import photo_like
 from lambdazoom.imaging import canvas, inflate, mapped, memory
 from lambdazoom.imaging.decode import open_source
+from lambdazoom.imaging.encode import TileEncoder
 from lambdazoom.imaging.memory import resident_memory
 from lambdazoom.imaging.tiler import Tile, Tiler, rows_ahead
 from lambdazoom.model.errors import CorruptImage
-from lambdazoom.model.geometry import Pyramid, Recipe
+from lambdazoom.model.geometry import SUBSAMPLINGS, Box, Pyramid, Recipe
 from tests.tiling import BAND_BY_BAND, MAX_PIXELS, ROW_BY_ROW, WHOLE, Cut, Place, assert_same, cut, cut_whole
 
 Save = Callable[[Image.Image, Path], Path]
@@ -296,11 +297,11 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "huge pages": without("MADV_HUGEPAGE", mmap),
     "giving back": without("MADV_DONTNEED", mmap),
     "advices that the kernel knows": replaced(mmap, "MADV_HUGEPAGE", 9999),
-    "a C library": replaced(ctypes, "CDLL", no_library),
-    "mincore": replaced(ctypes, "CDLL", lambda _: object()),
-    "an answer of mincore": replaced(ctypes, "CDLL", lambda _: Library(-1)),
-    "a true answer of mincore": replaced(ctypes, "CDLL", lambda _: Library(0)),
-    "any page, as mincore says": replaced(ctypes, "CDLL", lambda _: Library(0, b"\0")),
+    "a C library": replaced(ctypes, "PyDLL", no_library),
+    "mincore": replaced(ctypes, "PyDLL", lambda _: object()),
+    "an answer of mincore": replaced(ctypes, "PyDLL", lambda _: Library(-1)),
+    "a true answer of mincore": replaced(ctypes, "PyDLL", lambda _: Library(0)),
+    "any page, as mincore says": replaced(ctypes, "PyDLL", lambda _: Library(0, b"\0")),
     "huge pages that fit": replaced(memory, "_has_larger_pages", lambda: True),
     "address space": replaced(mmap, "mmap", no_address_space),
     "isal": replaced(inflate, "inflating", zlib),
@@ -350,6 +351,35 @@ def test_another_pillow_makes_the_same_tiles_and_the_way_tells(
     assert_same(found, whole)
 
 
+def test_a_pillow_whose_encoder_is_another_makes_the_same_tiles(
+    expected: dict[str, tuple[Path, Cut]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, whole = expected["jpg"]
+    mapped.can_encode.cache_clear()
+    assert mapped.can_encode(80, "4:2:0")
+    mapped.can_encode.cache_clear()
+    ours = mapped.encode_jpeg
+    monkeypatch.setattr(mapped, "encode_jpeg", lambda image, box, quality, *rest: ours(image, box, quality - 1, *rest))
+    assert not mapped.can_encode(80, "4:2:0")
+    assert_same(cut(path), whole)
+    mapped.can_encode.cache_clear()
+
+
+@pytest.mark.parametrize("quality", [1, 80, 100])
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_box_is_encoded_as_pillow_saves_a_crop(mode: str, subsampling: str, quality: int, medium: Image.Image) -> None:
+    image = medium.convert(mode)
+    for size in (256, 700):  # some of them larger than the encoder's buffer
+        box = Box(20, 30, 20 + size, 30 + size)
+        expected = io.BytesIO()
+        image.crop(box).save(expected, "JPEG", quality=quality, subsampling=subsampling)
+        assert mapped.can_encode(quality, subsampling)
+        encoder = TileEncoder(Recipe(quality=quality, subsampling=subsampling))
+        assert encoder.encode(image, box) == expected.getvalue()
+        encoder.close()
+
+
 def test_a_pillow_that_decodes_past_our_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.Image.core.map_buffer", lambda buffer, size, *_: Image.new("RGB", size).im)
     mapped.can_map.cache_clear()
@@ -384,7 +414,7 @@ def test_a_store_that_blocks_makes_the_decoder_wait_and_it_goes_on(suffix: str, 
             pouring.start()
             rows = settled(lambda: tiler.canvas.rows)
             # what is announced comes in regions and bands
-            most = rows_ahead(254) + max(256, memory.REGION // tiler.canvas.stride + 1)
+            most = max(rows_ahead(254), 4 * 256 if suffix == "tif" else 0) + max(256, memory.REGION // tiler.canvas.stride + 1)
             assert 254 < rows <= most, "the decoder waits"
             assert resident_memory() - held < min(pixel_bytes / 2, source.need(pyramid))
             if suffix == "jpg":

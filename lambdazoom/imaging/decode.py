@@ -32,6 +32,7 @@ from lambdazoom.model.geometry import Pyramid
 
 _AS_IT_COMES = Wishes()
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
+_BANDS_AHEAD = 4  # with fewer, decoding waits for encoding, and the other way round
 
 
 class Source:
@@ -201,13 +202,14 @@ class BandedSource(Source):
     def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, bands: tiff.Bands, descriptor: int) -> None:
         super().__init__(image, header, name, wishes)
         self._bands, self._descriptor = bands, descriptor
+        self._ahead = _BANDS_AHEAD * bands.step
 
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""
-        bands, recipe = self._bands, pyramid.recipe
-        at_once = min(available_cores(), max(1, rows_ahead(recipe.tile_size) // bands.step))
+        bands, ahead = self._bands, max(self._ahead, rows_ahead(pyramid.recipe.tile_size))
+        at_once = min(available_cores(), ahead // bands.step)
         # put together, a band is there twice, but hardly ever two of them at the same moment
-        return needs.streamed(pyramid, self.mode, bands.step, (at_once + 1) * bands.largest + at_once * bands.piece)
+        return needs.streamed(pyramid, self.mode, ahead, (at_once + 1) * bands.largest + at_once * bands.piece)
 
     def load(self) -> None:
         """As of any source."""
@@ -218,7 +220,7 @@ class BandedSource(Source):
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
         for rows in self._bands:
-            tiler.wait_for_room(rows.bottom)
+            tiler.wait_for_room(rows.bottom, self._ahead)
             if self._bands.is_there(rows, self._descriptor) or not self.wishes.accepts_truncated:
                 tiler.decode(rows, partial(self._decode, tiler, rows))
             else:

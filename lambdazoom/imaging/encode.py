@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from lambdazoom.imaging import mapped
 from lambdazoom.model.geometry import Box, Recipe
 
 THUMBNAIL_SIDE = 512
@@ -26,7 +27,9 @@ class TileEncoder:
     """Encodes tiles by one recipe, from any number of threads."""
 
     def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
         self._options = _OPTIONS[recipe.format](recipe)
+        self._is_direct = recipe.format == "jpg" and mapped.can_encode(recipe.quality, recipe.subsampling)
         self._scratch = threading.local()
         self._opened: list[BinaryIO] = []  # one for each thread
 
@@ -34,7 +37,10 @@ class TileEncoder:
         """The box as one file, in the recipe's format; `image` is RGB or L, and these pixels are not written to meanwhile."""
         scratch = self._scratch_file()
         scratch.seek(0)
-        image.crop(box).save(scratch, **self._options)
+        if self._is_direct:
+            mapped.encode_jpeg(image, box, self._recipe.quality, self._recipe.subsampling, scratch.fileno())
+        else:
+            image.crop(box).save(scratch, **self._options)
         # the encoder writes through the descriptor, past the file object's own idea of where it stands
         length = os.lseek(scratch.fileno(), 0, os.SEEK_CUR)
         return os.pread(scratch.fileno(), length, 0)

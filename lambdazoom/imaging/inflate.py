@@ -21,8 +21,8 @@ except ImportError:
 _DAMAGED: tuple[type[Exception], ...] = (zlib.error, getattr(inflating, "IsalError", zlib.error), struct.error)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
 _HEADER_BYTES = 33  # the signature, and IHDR, which comes first (W3C PNG, 5.2, 5.6)
-_READ_BYTES, PIECE_BYTES = 64 << 10, 2 * 65535  # of compressed and of decompressed data at once
-_PIECES = 4  # decompressed, and not yet read
+_READ_BYTES, PIECE_BYTES = 64 << 10, 4 * 65535  # of compressed and of decompressed data at once
+_PIECES = 8  # decompressed, and not yet read
 _STORED_BYTES = 65535  # the most that a stored block can hold
 _ZLIB_HEADER, _LAST_BLOCK = b"\x78\x01", b"\x01\x00\x00\xff\xff"
 _END = struct.pack(">L4sL", 0, b"IEND", 0xAE426082)
@@ -31,8 +31,8 @@ _END = struct.pack(">L4sL", 0, b"IEND", 0xAE426082)
 class InflatedPng(io.RawIOBase):
     """A PNG file, read from front to back: its header, its image data in stored blocks, and its end; nothing else.
 
-    It tells of each read by `on_read`. `read` raises zlib.error for damaged data; a file that ends too early gives one that
-    does too. Used as a context manager, it leaves no thread behind. `descriptor` stays open, and where it stands.
+    It tells of each chunk that is asked for by `on_read`. `read` raises zlib.error for damaged data; a file that ends too early
+    gives one that does too. Used as a context manager, it leaves no thread behind. `descriptor` stays open, and where it stands.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -51,8 +51,8 @@ class InflatedPng(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """As of any file; never more than what is left of one chunk."""
-        self.on_read()
-        if self._at == len(self._part) and self._part != _END:
+        if self._at == len(self._part) and self._part is not _END:
+            self.on_read()
             part = self._parts.get()
             if isinstance(part, _DAMAGED):
                 raise zlib.error(str(part)) from part

@@ -15,6 +15,7 @@ from pathlib import Path
 REGION = 2 << 20  # bytes: what is given back, and looked at, at once; a huge page on x86-64 and on arm64 with pages of 4 KiB
 
 _HUGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")  # where the system has them
+_LOWEST_BITS = bytes(number & 1 for number in range(256))
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)  # named from Python 3.13 on
 
 
@@ -78,7 +79,7 @@ class _Residency:
         self._pages = ctypes.create_string_buffer(REGION // mmap.PAGESIZE)
         self.is_known = not _has_larger_pages()  # else one write would fill more than a region, and say too much
         try:
-            self._mincore = ctypes.CDLL(None).mincore
+            self._mincore = ctypes.PyDLL(None).mincore  # too short to let others have the GIL, and then wait for it
         except (OSError, AttributeError):
             self.is_known = False
         else:
@@ -88,7 +89,7 @@ class _Residency:
         """Whether anything of the region at this address is there."""
         if not self.is_known or self._mincore(address, REGION, self._pages) != 0:
             return False
-        return any(page & 1 for page in self._pages.raw)
+        return 1 in self._pages.raw.translate(_LOWEST_BITS)
 
 
 def _has_larger_pages() -> bool:

@@ -141,15 +141,18 @@ class Tiler:
             self._pieces += 1
         self._submit(piece)
 
-    def wait_for_room(self, bottom: int) -> None:
-        """Wait until enough of the rows above `bottom` are cut, that rows up to there may come. Raises Stopped."""
+    def wait_for_room(self, bottom: int, ahead: int = 0) -> None:
+        """Wait until enough of the rows above `bottom` are cut, that rows up to there may come. Raises Stopped.
+
+        `ahead` is how many rows may be there uncut, if that is more than `rows_ahead`.
+        """
         with self._changed:
             # with nothing on its way, only more rows can complete the next tile row
             self._changed.wait_for(
                 lambda: (
                     self._error
                     or not (self._open_parts or self._pieces)
-                    or bottom - self.canvas.finished * self.canvas.level.tile_size <= self._ahead
+                    or bottom - self.canvas.finished * self.canvas.level.tile_size <= max(ahead, self._ahead)
                 )
             )
         self._check()
