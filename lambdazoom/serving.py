@@ -1,21 +1,21 @@
-"""`serve`: the application, the watch over the source folder and the workers, in one process."""
+"""`serve`: the application, the watch over the source folder and the workers, in one process; on folders each image is made in another."""
 
 import errno
 import logging
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 from waitress.server import create_server
 
+from lambdazoom.model.places import Folder
 from lambdazoom.model.settings import Settings
+from lambdazoom.publishing.children import InChild
 from lambdazoom.publishing.chores import Chores
 from lambdazoom.publishing.housekeeping import Housekeeping
-from lambdazoom.publishing.workers import Workers
-from lambdazoom.publishing.workspace import open_workspace
+from lambdazoom.publishing.workers import Here, Settling, Workers
+from lambdazoom.publishing.workspace import Workspace, open_workspace
+from lambdazoom.stopping import stopped_by_sigterm
 from lambdazoom.storage.folder import FolderSource
 from lambdazoom.storage.watch import Watch
 from lambdazoom.terminal import Terminal
@@ -38,7 +38,7 @@ def run(settings: Settings, host: str, port: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     workspace = open_workspace(settings)
     terminal = Terminal()
-    workers = Workers(workspace, terminal)
+    workers = Workers(workspace, terminal, _settling(workspace))
     with ExitStack() as stack:
         stack.callback(workspace.close)
         server = _server(create_app(lambda: workspace, lambda image, wish, _: workers.put(image.key, wish)), host, port)
@@ -51,9 +51,16 @@ def run(settings: Settings, host: str, port: int) -> None:
             stack.enter_context(Watch(workspace.source, workers.put))
             stack.enter_context(Housekeeping(workspace, workers.put))
         stack.enter_context(Chores(workspace))
-        stack.enter_context(_stopped_by_sigterm())
+        stack.enter_context(stopped_by_sigterm())
         server.run()  # returns on KeyboardInterrupt
     click.echo("\nStopped. What was not finished goes on with the next start.")
+
+
+def _settling(workspace: Workspace) -> Settling:
+    """In a process of its own; but whoever writes to a bucket needs our keys, and so could not be kept from them."""
+    settings = workspace.settings
+    are_folders = all(isinstance(place, Folder) for place in (settings.source, settings.zoom, settings.metadata))
+    return InChild(workspace) if are_folders else Here(workspace)
 
 
 def _server(application: "WSGIApplication", host: str, port: int) -> Any:
@@ -72,15 +79,3 @@ def _announce(settings: Settings, host: str, port: int) -> None:
     click.echo(f"Put images into {settings.texts['LAMBDAZOOM_SOURCE']}; Ctrl-C stops.")
     if host not in LOOPBACK and not settings.password_hash:
         click.echo(f"{access.NOT_HERE} Then start again with the two settings that it prints.", err=True)
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

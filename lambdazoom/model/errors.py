@@ -161,6 +161,20 @@ class OutOfTime(LambdaZoomError):
     retryable = True
 
 
+class Crashed(LambdaZoomError):
+    """The process that worked on an image ended without a word; nothing was published."""
+
+    code = "crashed"
+    retryable = True
+
+
+class OutOfMemory(LambdaZoomError):
+    """The process that worked on an image took more memory than it may, and was ended; nothing was published."""
+
+    code = "out-of-memory"
+    retryable = True
+
+
 class Unfinished(LambdaZoomError):
     """Some of several changes could not be settled; the same event, sent again, may settle them."""
 

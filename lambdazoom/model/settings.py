@@ -140,9 +140,15 @@ SETTINGS = (
     Setting(
         "LAMBDAZOOM_MEMORY_LIMIT",
         "",
-        "An image that needs more memory than this, in megabytes, is refused before it is decoded. On Lambda the function's size is the "
-        "limit, if none is set.",
+        "An image that needs more memory than this, in megabytes, is refused before it is decoded; one that takes more all the same is "
+        "stopped by `serve` on folders. If none is set, the limit is the function's size on Lambda, else most of the machine's memory.",
         _megabytes,
+    ),
+    Setting(
+        "LAMBDAZOOM_TIME_LIMIT",
+        "3600",
+        "How long `serve` on folders lets one image take, in seconds; what takes longer is stopped, and given up the second time.",
+        _whole_number(1, 10**6),
     ),
     Setting("LAMBDAZOOM_JOBS", "2", "How many images `serve` works on at the same time.", _whole_number(1, 64)),
     Setting("LAMBDAZOOM_EXIFTOOL", "", "The path of exiftool, if it is not the one that `make` installs or the one on PATH."),
@@ -201,6 +207,7 @@ class Settings:
     manage_source: str
     max_upload_bytes: int
     memory_limit: int
+    time_limit: int
     jobs: int
     exiftool: str
     exiftool_seconds: int

@@ -15,7 +15,7 @@ from datetime import datetime
 from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
 from lambdazoom.model.records import ImageRecord, Progress, Step
-from lambdazoom.publishing import catalog, documents, generations, owners
+from lambdazoom.publishing import catalog, deaths, documents, generations, owners
 from lambdazoom.publishing.catalog import Kept
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.looking import Look, look_at
@@ -24,7 +24,7 @@ from lambdazoom.publishing.patience import Patience
 from lambdazoom.publishing.pulse import RESERVE_SECONDS, Observer, Pulse
 from lambdazoom.publishing.receipts import Account
 from lambdazoom.publishing.verdicts import (
-    beside_the_version_before,
+    beside_what_is_on_show,
     completed,
     derived,
     given_up,
@@ -40,19 +40,34 @@ log = logging.getLogger(__name__)
 
 
 def settle(
-    image: ImageKey, workspace: Workspace, observer: Observer = lambda _: None, asked: bool = False, recipe: bool = False
+    image: ImageKey, workspace: Workspace, observer: Observer = lambda _: None, asked: bool = False, recipe: bool = False, run: str = ""
 ) -> ImageRecord | None:
     """Make what is published of this image match its source; its record then, None if there is nothing to know of it.
 
     `asked` says that somebody wants a settled failure tried again, `recipe` that tiles of another recipe than the present one are
-    to be made anew. Raises StorageError for what may go better later (and has no record), Interrupted if the workspace is being
-    closed, OutOfTime if too little is left to begin.
+    to be made anew; `run` names this call on the record, for whoever sees its process die. Raises StorageError for what may go better
+    later (and has no record), Interrupted if the workspace is being closed, OutOfTime if too little is left to begin.
     """
     if is_hidden(image.key):
         return None
     remaining = workspace.remaining()
     with spending(remaining if math.isfinite(remaining) else None):
-        return _settle(_Run(image, workspace, observer, asked, recipe))
+        return _settle(_Run(image, workspace, observer, asked, recipe, run or new_run()))
+
+
+def settle_but_making(image: ImageKey, workspace: Workspace, asked: bool, recipe: bool) -> tuple[ImageRecord | None, bool]:
+    """What `settle` does as long as no file has to be opened: the record then, and whether something is left to be made."""
+    if is_hidden(image.key):
+        return None, False
+    run = _Run(image, workspace, lambda _: None, asked, recipe, new_run(), makes=False)
+    with spending(None):
+        record = _settle(run)
+    return record, run.leaves
+
+
+def new_run() -> str:
+    """A name for a run, which no other has."""
+    return secrets.token_hex(8)
 
 
 def _settle(run: "_Run") -> ImageRecord | None:
@@ -60,7 +75,7 @@ def _settle(run: "_Run") -> ImageRecord | None:
         run.go()
     except BaseException:  # Ctrl-C too: nobody shall take this run for one that is still at work
         with suppress(StorageError):
-            run.lay_down()
+            deaths.lay_down(run.image, run.id, run.workspace)
         raise
     record = catalog.find(run.image, run.workspace.metadata)
     if run.acted:
@@ -71,13 +86,17 @@ def _settle(run: "_Run") -> ImageRecord | None:
 class _Run:
     """One call of settle: its steps share what this call has made already."""
 
-    def __init__(self, image: ImageKey, workspace: Workspace, observer: Observer, asked: bool, recipe: bool) -> None:
+    def __init__(
+        self, image: ImageKey, workspace: Workspace, observer: Observer, asked: bool, recipe: bool, run: str, makes: bool = True
+    ) -> None:
         self.image = image
         self.workspace = workspace
         self.account = Account(workspace.settings, observer)
         self.asked = asked
         self.recipe = recipe
-        self.id = secrets.token_hex(8)
+        self.id = run
+        self.makes = makes
+        self.leaves = False  # to another run, what is to be made
         self.made: Made | None = None
         self.offered = False  # whether the pointer was asked to move to what was made: then it may have, whatever the answer
         self.acted = False  # whether anything was made or withdrawn
@@ -117,14 +136,11 @@ class _Run:
             return self._commit(self.made, wanted, look)
         if self._is_anothers(look.record):
             return True  # another run is at it: that saves money, correctness doesn't depend on it
+        if not self.makes:
+            self.leaves = True
+            return True
         self._make(wanted, look, look.current)
         return False
-
-    def lay_down(self) -> None:
-        """Leave a record that does not look alive."""
-        kept = catalog.find_kept(self.image, self.workspace.metadata)
-        if kept and kept.record.run == self.id:
-            catalog.save(kept.record.at_rest(), kept, self.workspace.metadata)
 
     def _wanted(self, look: Look, current: SourceObject) -> Wanted:
         """What is neither there for this version nor settled as impossible."""
@@ -153,17 +169,13 @@ class _Run:
         opening = self._opening_record(look, current)
         stalled = None if self.asked else stalled_too_often(opening, look.record)
         if stalled:
-            catalog.save(self._beside(stalled, look, current), look.kept, self.workspace.metadata)
+            catalog.save(beside_what_is_on_show(stalled, look, current), look.kept, self.workspace.metadata)
             return
         pulse = Pulse(catalog.save(opening, look.kept, self.workspace.metadata), self.workspace, self.account.observe)
         with pulse:
             made = make(wanted, current, pulse, self.workspace, replaces=look.shown is not None)
-        record = self._beside(judged(made.record), look, current)
+        record = beside_what_is_on_show(judged(made.record), look, current)
         self.made, self.offered, self.acted = replace(made, record=record), False, True
-
-    def _beside(self, record: ImageRecord, look: Look, current: SourceObject) -> ImageRecord:
-        is_older_on_show = look.shown is not None and not look.shows(current.version) and not look.is_damaged
-        return beside_the_version_before(record) if is_older_on_show else record
 
     def _opening_record(self, look: Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()

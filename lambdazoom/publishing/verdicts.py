@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from lambdazoom.metadata.facts import caption
-from lambdazoom.model.errors import OutOfTime, StorageError, Unstorable
+from lambdazoom.model.errors import LambdaZoomError, OutOfTime, StorageError, Unstorable
 from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Step
 from lambdazoom.publishing.generations import Published, same_version
@@ -66,9 +66,10 @@ def judged(record: ImageRecord) -> ImageRecord:
     )
 
 
-def beside_the_version_before(record: ImageRecord) -> ImageRecord:
-    """The record of a replacement: where it failed, it says what is still there."""
-    if record.tiles is None or record.tiles.outcome == Outcome.DONE:
+def beside_what_is_on_show(record: ImageRecord, look: Look, current: SourceObject) -> ImageRecord:
+    """The record of this version of the source: where it failed to replace another one, it says what is still there."""
+    is_older_on_show = look.shown is not None and not look.shows(current.version) and not look.is_damaged
+    if not is_older_on_show or record.tiles is None or record.tiles.outcome == Outcome.DONE:
         return record
     return replace(record, tiles=replace(record.tiles, sentence=f"{record.tiles.sentence} The version before stays on show."))
 
@@ -94,6 +95,26 @@ def stalled_too_often(opening: ImageRecord, before: ImageRecord | None) -> Image
     if given_up(opening.tiles) or (opening.tiles and opening.tiles.outcome == Outcome.DONE):
         return replace(at_rest, metadata=stalled)
     return replace(at_rest, tiles=stalled)
+
+
+def died(record: ImageRecord, error: LambdaZoomError, was_asked: bool, now: datetime) -> ImageRecord:
+    """The record of a run whose process did not live to its end, as whoever saw it die knows; the second time that is final.
+
+    As with what stalls, the tiles are given up first. A run that owed nothing (it made tiles of another recipe) leaves no word.
+    """
+    cut_short = record.cut_short + 1
+    at_rest = replace(record.at_rest(), cut_short=cut_short, finished_at=now)
+    failed = Step.failed(error, final=cut_short >= LAST_CUT_SHORT)
+    owes_metadata = _is_owed(record.metadata, was_asked)
+    if not _is_owed(record.tiles, was_asked):
+        return replace(at_rest, metadata=failed) if owes_metadata else at_rest
+    # reading the metadata gets another chance, without a decoder at work beside it
+    metadata = Step.failed(error, final=False) if owes_metadata else record.metadata
+    return replace(at_rest, tiles=failed, metadata=metadata)
+
+
+def _is_owed(step: Step | None, was_asked: bool) -> bool:
+    return step is None or (step.outcome != Outcome.DONE and (was_asked or not step.final))
 
 
 def given_up(step: Step | None) -> bool:

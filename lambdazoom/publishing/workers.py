@@ -1,9 +1,10 @@
-"""Threads that settle keys, a few at a time; who names the keys, and who watches, is not known here."""
+"""Threads that settle keys, a few at a time; who names the keys, who watches, and in which process it is done, is not known here."""
 
 import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import TracebackType
@@ -49,17 +50,38 @@ class Listener(Protocol):
         """A run could not even be recorded."""
 
 
+class Settling(Protocol):
+    """How one image is settled: by a call in this process (Here), or by a process of its own (children.py)."""
+
+    def __call__(self, image: ImageKey, wish: Wish, tell: Callable[[Progress], None]) -> ImageRecord | None:
+        """As pipeline.settle; `tell` hears how far it is. Raises LambdaZoomError, Interrupted if the workspace is closing."""
+
+
+class Here:
+    """Settles images in this process. What crashes takes it along: for places where somebody else keeps runs apart."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def __call__(self, image: ImageKey, wish: Wish, tell: Callable[[Progress], None]) -> ImageRecord | None:
+        """Settle one image."""
+        from lambdazoom.publishing.pipeline import settle  # it brings Pillow, and the pages only put keys in
+
+        return settle(image, self._workspace, tell, wish.asked, wish.recipe)
+
+
 class Workers:
     """Settles each key that is put in, never one key twice at the same time; a context manager.
 
     What failed but may go better, and what another run seems to be at, is settled again after a while: ever longer if it fails
-    again and again. Leaving the context interrupts what is at work; a later start takes it up again. One long call of a decoder
-    can't be interrupted: it is waited for STOP_SECONDS at most.
+    again and again. Leaving the context interrupts what is at work; a later start takes it up again. In this process one long call of a
+    decoder can't be interrupted: it is waited for STOP_SECONDS at most.
     """
 
-    def __init__(self, workspace: Workspace, listener: Listener) -> None:
+    def __init__(self, workspace: Workspace, listener: Listener, settling: Settling | None = None) -> None:
         self._workspace = workspace
         self._listener = listener
+        self._settling = settling or Here(workspace)
         self._waiting: dict[str, Wish] = {}  # in the order of arrival, each key once
         self._busy: set[str] = set()
         self._again: dict[str, float] = {}  # key -> when, on the monotonic clock
@@ -127,11 +149,9 @@ class Workers:
             self._waiting.setdefault(key, HINT)
 
     def _settle(self, image: ImageKey, wish: Wish) -> "_End":
-        """Settle one image."""
-        from lambdazoom.publishing.pipeline import settle  # it brings Pillow, and the pages only put keys in
-
+        """Settle one image, and tell how that ended."""
         try:
-            record = settle(image, self._workspace, lambda progress: self._listener.progress(image, progress), wish.asked, wish.recipe)
+            record = self._settling(image, wish, lambda progress: self._listener.progress(image, progress))
         except Interrupted:
             return _End.SETTLED
         except LambdaZoomError as error:

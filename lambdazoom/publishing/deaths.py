@@ -1,0 +1,38 @@
+"""What becomes of the record of a run that can't see to it itself; whether its process lives is not found out here.
+
+A run is known by its name, which its record bears for as long as it is at work: a record that is somebody else's by now is left alone.
+"""
+
+from lambdazoom.model.errors import Conflict, LambdaZoomError
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.records import ImageRecord
+from lambdazoom.publishing import catalog
+from lambdazoom.publishing.looking import look_at
+from lambdazoom.publishing.verdicts import beside_what_is_on_show, died
+from lambdazoom.publishing.workspace import Workspace
+
+
+def lay_down(image: ImageKey, run: str, workspace: Workspace) -> None:
+    """Leave a record that does not look alive: the run was stopped, and nothing speaks against the image. Raises StorageError."""
+    kept = catalog.find_kept(image, workspace.metadata)
+    if kept and kept.record.run == run:
+        catalog.save(kept.record.at_rest(), kept, workspace.metadata)
+
+
+def put_on_record(image: ImageKey, run: str, error: LambdaZoomError, was_asked: bool, workspace: Workspace) -> ImageRecord | None:
+    """Have the record tell what the run died of; that record, or None if it has no place for it. Raises StorageError.
+
+    There is none if the run had not begun yet, if another has taken its image over, or if the source has changed meanwhile.
+    """
+    look = look_at(image, workspace)
+    if look.kept is None or look.kept.record.run != run:
+        return None
+    if look.record is None or look.current is None:
+        lay_down(image, run, workspace)
+        return None
+    record = died(look.record, error, was_asked, workspace.now())
+    try:
+        catalog.save(beside_what_is_on_show(record, look, look.current), look.kept, workspace.metadata)
+    except Conflict:
+        return None
+    return record if record.complaints else None
