@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
@@ -26,7 +27,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def process(image: ImageKey, asked: bool, recipe: bool, run: str, settings: Settings) -> None:
     """Settle the image; standard output tells the parent how far it is and how it ended, and nothing else reaches it."""
-    with stopped_by_sigterm():
+    with suppress(KeyboardInterrupt), stopped_by_sigterm():  # the parent knows that it asked for it
         _end_with_the_parent()
         limits.confine(settings)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
