@@ -199,3 +199,22 @@ def test_a_second_start_does_no_work_twice(environment: dict[str, str], draw: Dr
     done = lambdazoom("process", "cat.jpg", environment=environment)
     assert done.returncode == 0
     assert pointer.read_bytes() == before
+
+
+def test_process_leaves_alone_what_failed_for_good_if_it_is_told_to(environment: dict[str, str], draw: Draw, tmp_path: Path) -> None:
+    path = draw("cat.jpg")
+    path.write_bytes(path.read_bytes()[:500])
+    attempts = []
+    for options in ((), ("--if-changed",), ()):
+        assert lambdazoom("process", *options, "cat.jpg", environment=environment).returncode == 1
+        attempts.append(json.loads((tmp_path / "metadata/_lambdazoom/records/cat.jpg.json").read_bytes())["attempts"])
+    assert attempts == [1, 1, 2]
+
+
+def test_process_makes_tiles_of_other_settings_anew_if_it_is_told_to(environment: dict[str, str], draw: Draw, tmp_path: Path) -> None:
+    draw("cat.jpg")
+    coarser, sizes = {**environment, "LAMBDAZOOM_TILE_SIZE": "128"}, []
+    for options, told in (((), environment), ((), coarser), (("--recipe",), coarser)):
+        assert lambdazoom("process", *options, "cat.jpg", environment=told).returncode == 0
+        sizes += re.findall(r'TileSize="(\d+)"', (tmp_path / "zoom/cat.jpg.dzi").read_text("utf-8"))
+    assert sizes == ["254", "254", "128"]
