@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -43,7 +44,8 @@ def tile(source: Path, outdir: Path, page: int | None, truncated: str, memory_li
         raise click.BadParameter("must be #rrggbb", param_hint="--background")
     wishes = Wishes(None if page is None else page - 1, accepts_truncated=truncated == "accept")
     with _progress_bar(source.name) as progress:
-        report = export(source, outdir, recipe, MAX_PIXELS, progress, memory_limit * 10**6, wishes)
+        exiftool = Path(os.environ["LAMBDAZOOM_EXIFTOOL"]) if os.environ.get("LAMBDAZOOM_EXIFTOOL") else None
+        report = export(source, outdir, recipe, MAX_PIXELS, progress, memory_limit * 10**6, wishes, exiftool)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
         return

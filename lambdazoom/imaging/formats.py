@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
-from lambdazoom.imaging import signatures
+from lambdazoom.imaging import raw, signatures
 from lambdazoom.imaging.pages import refuse_compression, turn_to_page
 from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, StorageError, UnsupportedImage
 from lambdazoom.model.geometry import WHITE
@@ -126,7 +126,7 @@ def _complaint(name: str, error: Exception) -> str:
 def looks_like_an_image(path: Path) -> bool:
     """Whether the content begins like that of any image format that we know, opened by us or not."""
     head = signatures.head_of(path)
-    if signatures.match(head, signatures.OTHER_IMAGES) or signatures.is_svg(head):
+    if signatures.match(head, signatures.OTHER_IMAGES) or signatures.is_svg(head) or raw.is_raw(path):
         return True
     try:
         with path.open("rb") as opened, _open(opened, OPENED):
@@ -139,9 +139,8 @@ def _open(opened: BinaryIO, kinds: tuple[str, ...]) -> ImageFile.ImageFile:
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands in for Pillow's, which real images exceed daily
     head = opened.read(signatures.HEAD_BYTES)
     is_heif = signatures.match(head, (*signatures.HEIC, *signatures.HEIF))
-    opened.seek(0)
-    if head.startswith(signatures.CANON_RAW):
-        raise UnidentifiedImageError
+    if raw.is_raw_file(opened):
+        raise UnidentifiedImageError  # many are TIFFs, of which Pillow would show a thumbnail
     return Image.open(opened, formats=(*kinds, "HEIF") if is_heif and _knows_heif() else kinds)
 
 
@@ -162,6 +161,8 @@ def _knows_heif() -> bool:
 def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptImage:
     head = signatures.head_of(path)
     other = "SVG" if signatures.is_svg(head) else signatures.match(head, signatures.OTHER_IMAGES)
+    if raw.is_raw(path):
+        return UnsupportedImage(f"{name} is a raw camera file, of which only a preview can be shown. Save it as JPEG or TIFF.")
     if other in ("HEIC", "HEIF") and not _knows_heif():
         return UnsupportedImage(f"{name} is an image of the kind {other}: `pip install -r {FORMATS}` opens it. Or save it as JPEG.")
     if other and other != "HEIC":

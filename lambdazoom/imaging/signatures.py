@@ -9,7 +9,8 @@ HEAD_BYTES = 4096
 
 IMAGE_SUFFIXES = (
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .tif .tiff .btf .tf8 .webp .gif .bmp .dib .ppm .pgm .pbm .pnm .pfm .jp2 .j2k .jpx .jpf "
-    ".avif .tga .ico .psd .heic .heif .jxl .svg .svs .ndpi .dng .cr2 .cr3 .nef .arw .orf .raf .rw2 .exr .hdr .eps"
+    ".avif .tga .ico .psd .heic .heif .jxl .svg .svs .ndpi .exr .hdr .eps "
+    ".dng .crw .cr2 .cr3 .nef .nrw .arw .sr2 .orf .raf .rw2 .rwl .pef .srw .3fr .iiq .mrw .x3f"
 ).split()
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -27,16 +28,21 @@ OPENED = (
     (4, b"jP  \r\n\x87\n", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
 )
-CANON_RAW = b"II*\0\x10\0\0\0CR\x02"  # a TIFF otherwise, whose preview Pillow would show
+RAWS = (  # other raw camera files begin like any TIFF: imaging.raw knows them
+    (4, b"ftypcrx ", "Canon raw"),
+    (6, b"HEAPCCDR", "Canon raw"),
+    (0, b"IIRO", "Olympus raw"),
+    (0, b"IIRS", "Olympus raw"),
+    (0, b"MMOR", "Olympus raw"),
+    (0, b"IIU\0", "Panasonic raw"),
+    (0, b"FUJIFILMCCD-RAW", "Fujifilm raw"),
+    (0, b"\0MRM", "Minolta raw"),
+    (0, b"FOVb", "Sigma raw"),
+)
 OTHER_IMAGES = (
     *HEIC,
     *HEIF,
-    (4, b"ftypcrx ", "Canon raw"),
-    (0, CANON_RAW, "Canon raw"),
-    (0, b"IIRO", "Olympus raw"),
-    (0, b"IIRS", "Olympus raw"),
-    (0, b"IIU\0", "Panasonic raw"),
-    (0, b"FUJIFILMCCD-RAW", "Fujifilm raw"),
+    *RAWS,
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"v/1\x01", "OpenEXR"),

@@ -5,36 +5,22 @@ is the business of privacy. Nothing is written, and exiftool is not installed (l
 """
 
 import contextlib
-import ctypes
 import json
 import math
 import os
 import re
-import secrets
-import selectors
 import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NotRequired, Self, TypeAlias, TypedDict
 
-import exiftool as pyexiftool
-
+from lambdazoom.metadata.process import Process, hide_environment
 from lambdazoom.model.errors import ExifToolFailed, ExifToolMissing, ExifToolTimeout, MetadataError
 
 TagValue: TypeAlias = "str | int | float | list[TagValue] | dict[str, TagValue]"
-
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
-"""All that exiftool sees of our environment: what parses strangers' files must not hold our keys."""
-
-MAX_REPLY_BYTES = 64 * 2**20
-"""More than any honest file has to say: without -b exiftool names binary values instead of printing them."""
 
 MAX_DEPTH = 64
 """Levels in one structured tag: the deepest that people use have five or six, and json gives up at a thousand."""
@@ -49,7 +35,8 @@ READ = (
 NUMBER = re.compile(r"-?(\d|[1-9]\d{1,14})(\.\d{1,16})?(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 """What exiftool itself takes for a number in JSON (EscapeJSON in its script): 007 and longer ones are names of something."""
 
-PR_SET_DUMPABLE = 4  # linux/prctl.h
+BINARY_KEY = re.compile(r"[\w-]+(:[\w-]+)*", re.ASCII)
+"""What can be asked for by name: a group or a tag that a file has named otherwise is none of exiftool's own."""
 
 
 class Tag(TypedDict):
@@ -99,20 +86,6 @@ def _executable(path: Path) -> Path:
     return path.absolute()
 
 
-def hide_environment() -> None:
-    """Make this process undumpable on Linux, so that its children can't read /proc/<our pid>/environ, where the AWS keys stand.
-
-    A child of the same user may read that file whatever its own environment holds; a parser that was taken over would. A process
-    that is not dumpable keeps its /proc files from it (prctl(2), PR_SET_DUMPABLE). Only the start of another program undoes it, so children
-    themselves are as usual. The price: no core dumps of this process, and no debugger attaches to it without root.
-    """
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_DUMPABLE, *map(ctypes.c_ulong, (0, 0, 0, 0))) != 0:
-        raise ExifToolMissing(f"exiftool is not started: our environment can't be hidden from it ({os.strerror(ctypes.get_errno())}).")
-
-
 class ExifTool:
     """One exiftool process for many files and threads: started at the first, replaced when it dies, gone after close().
 
@@ -124,7 +97,7 @@ class ExifTool:
         self._configured = configured
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._process: _Process | None = None
+        self._process: Process | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -150,23 +123,33 @@ class ExifTool:
         A damaged or odd file of which something could be read is no failure, be it a plain text: exiftool's complaint is then
         the tag "ExifTool:Warning" or "ExifTool:Error" among the others. Raises ExifToolMissing, ExifToolFailed, ExifToolTimeout.
         """
+        return _metadata(self._ask(path, *READ).decode("utf-8", errors="replace"))
+
+    def extract(self, path: Path, key: str) -> bytes | bytearray:
+        """The bytes of one binary tag of the file, by its key in the tags that `read` gave; none if it has no such tag.
+
+        Of as many as MAX_REPLY_BYTES. Raises as `read` does.
+        """
+        return self._ask(path, "-b", f"-{key}") if BINARY_KEY.fullmatch(key) else b""
+
+    def _ask(self, path: Path, *options: str) -> bytearray:
         argument = _argument(path)
         with self._lock:
             process = self._started()
             with self._or_stopped(ExifToolFailed("exiftool stopped in the middle of this file.")):
-                reply = process.execute(*READ, argument)
-        return _metadata(reply)
+                return process.execute(*options, argument)
 
-    def _started(self) -> "_Process":
+    def _started(self) -> Process:
         if self._process is not None and self._process.alive:
             return self._process
         self._stop()
         executable = find_exiftool(self._configured)
-        hide_environment()
+        if not hide_environment():
+            raise ExifToolMissing("exiftool is not started: this system does not let us hide our environment from it.")
         with self._or_stopped(
             ExifToolMissing(f"{executable} does not start; `python -m lambdazoom.operations.bundle` builds one that does.")
         ):
-            self._process = _Process(executable, self._seconds)
+            self._process = Process(executable, self._seconds)
             self._process.run()
         return self._process
 
@@ -189,95 +172,6 @@ class ExifTool:
         if self._process is not None:
             self._process.kill()
         self._process = None
-
-
-class _Process(pyexiftool.ExifTool):  # type: ignore[misc] # PyExifTool has no types
-    """PyExifTool's process, with a start and a wait of our own.
-
-    PyExifTool 0.5.6 can't give the child another environment; it runs Python between fork and exec, unsafe in threads, to have
-    the child killed when the *thread* that started it ends; and its execute() has no time limit, is stuck when the child fills
-    stderr, and spins for ever when the child dies.
-    """
-
-    _process: Any
-
-    def __init__(self, executable: Path, seconds: float) -> None:
-        super().__init__(executable=str(executable), common_args=[], config_file="", encoding="utf-8")
-        self._seconds = seconds
-
-    def __del__(self) -> None:
-        self.kill()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs; PyExifTool's `running` warns if it doesn't."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        return int(self._process.pid)
-
-    def run(self) -> None:
-        """Start it, in a session of its own so that kill() reaches its children; `-config ""` first, or ~/.ExifTool_config would be run."""
-        command = [self.executable, "-config", self.config_file, "-stay_open", "True", "-@", "-"]
-        self._process = subprocess.Popen(  # noqa: S603 - the program that the operator chose
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd="/",
-            env=ENVIRONMENT,
-            start_new_session=True,
-        )
-        self._running = True
-        self._ver = self.execute("-ver").strip()
-
-    def execute(self, *params: str) -> str:
-        """What exiftool prints for these arguments. Raises TimeoutError, and EOFError or OSError if it died."""
-        number = secrets.randbelow(10**9)  # a file can't guess it and so can't forge the end of the reply
-        mark = f"{{ready{number}}}\n"
-        lines = (*params, "-echo4", mark.strip(), f"-execute{number}\n")
-        # the last reply was read to its end, so the pipe is empty and takes these few hundred bytes at once
-        self._process.stdin.write(b"\n".join(map(os.fsencode, lines)))
-        reply = _reply(self._process, mark.encode(), self._seconds)
-        return reply.decode("utf-8", errors="replace")
-
-    def kill(self) -> None:
-        """End it and its children, and give back its pipes. exiftool only reads, so nothing is lost."""
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            # macOS says PermissionError of a group that has just ended
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        with self._process:
-            self._flag_running_false()
-
-
-def _reply(process: subprocess.Popen[bytes], mark: bytes, seconds: float) -> bytes:
-    """What stands on stdout before the mark; stderr is read up to the same mark, so that neither pipe fills."""
-    deadline = time.monotonic() + seconds
-    with selectors.DefaultSelector() as selector:
-        replies: dict[Any, bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
-        for pipe in replies:
-            selector.register(pipe, selectors.EVENT_READ)
-        while not all(reply.endswith(mark) for reply in replies.values()):
-            _wait(selector, replies, deadline - time.monotonic())
-    return bytes(replies[process.stdout].removesuffix(mark))
-
-
-def _wait(selector: selectors.BaseSelector, replies: dict[Any, bytearray], seconds: float) -> None:
-    """Take what comes next on either pipe."""
-    if seconds <= 0:
-        raise TimeoutError
-    for key, _ in selector.select(seconds):
-        chunk = os.read(key.fd, 2**16)
-        if not chunk:
-            raise EOFError
-        replies[key.fileobj] += chunk
-    if sum(map(len, replies.values())) > MAX_REPLY_BYTES:
-        raise ExifToolFailed(f"exiftool says more than {MAX_REPLY_BYTES:,} bytes about this file.")
 
 
 def _argument(path: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lambdazoom.imaging.decode import open_source
 from lambdazoom.imaging.formats import Wishes
@@ -18,6 +19,10 @@ from lambdazoom.imaging.tiler import Tile, tile
 from lambdazoom.model.errors import StorageError
 from lambdazoom.model.geometry import Pyramid, Recipe
 from lambdazoom.model.keys import display_name
+from lambdazoom.publishing import raws
+
+if TYPE_CHECKING:
+    from lambdazoom.metadata.exiftool import ExifTool
 
 _UNFINISHED_BYTES = 100  # of the image's name, in that of the unfinished folder
 
@@ -49,11 +54,13 @@ def export(
     progress: Callable[[int, int], None],
     memory_limit: int = 0,
     wishes: Wishes | None = None,
+    exiftool: Path | None = None,
 ) -> Report:
     """Write `folder/NAME.dzi` and `folder/NAME_files/` for an image NAME.jpg; the descriptor goes last.
 
-    `progress` hears the tiles done, and of how many, one call at a time. `memory_limit` is in bytes; 0 is none. What is there
-    already is never written over. Raises ImageError, StorageError.
+    `progress` hears the tiles done, and of how many, one call at a time. `memory_limit` is in bytes; 0 is none. `exiftool` is
+    the program that raw camera files are shown with, if not the usual one. What is there already is never written over.
+    Raises ImageError, StorageError.
     """
     started = time.perf_counter()
     descriptor, tiles = folder / f"{image.stem}.dzi", folder / f"{image.stem}_files"
@@ -61,7 +68,11 @@ def export(
         if path.exists():
             raise StorageError(f"{display_name(str(path))} exists already. Remove it, or choose another folder.")
     wishes = replace(wishes or Wishes(), background=recipe.background)
-    with open_source(image, display_name(image.name), max_pixels, wishes) as source:
+    name = display_name(image.name)
+    with (
+        raws.picture_of(image, name, lambda: _exiftool(exiftool)) as picture,
+        open_source(picture.path, name, max_pixels, wishes) as source,
+    ):
         pyramid, held = Pyramid(source.width, source.height, recipe), resident_memory()
         source.check(pyramid, held, MemoryLimit(memory_limit))
         predicted = held + source.need(pyramid)
@@ -71,10 +82,16 @@ def export(
             tiling = tile(source, pyramid, _writer(unfinished, pyramid, progress))
             unfinished.rename(tiles)
             descriptor.write_text(pyramid.descriptor(), encoding="utf-8")
-        way, remarks = source.way, source.remarks
+        way, remarks = source.way, (*picture.remarks, *source.remarks)
     seconds = time.perf_counter() - started
     levels = len(pyramid.levels)
     return Report(*pyramid.size, levels, tiling.tile_count, tiling.tile_bytes, seconds, way, predicted, peak_memory(), remarks)
+
+
+def _exiftool(configured: Path | None) -> "ExifTool":
+    from lambdazoom.metadata.exiftool import ExifTool  # when a raw camera file comes
+
+    return ExifTool(configured)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ from lambdazoom.model.geometry import Pyramid
 from lambdazoom.model.keys import MAX_NAME_BYTES, MAX_SEGMENT_BYTES, Generation, ImageKey, SourceObject
 from lambdazoom.model.records import ImageRecord, Outcome, Step
 from lambdazoom.model.settings import Settings
-from lambdazoom.publishing import generations
+from lambdazoom.publishing import generations, raws
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.pulse import Pulse
 from lambdazoom.publishing.workspace import Workspace
@@ -115,12 +115,15 @@ def _cut(path: Path, current: SourceObject, pulse: Pulse, workspace: Workspace) 
     pulse.stage("reading")
     settings = workspace.settings
     wishes = formats.Wishes(background=settings.background, accepts_truncated=settings.truncated == "accept")
-    with open_source(path, image.display, settings.max_pixels, wishes) as source:
+    with (
+        raws.picture_of(path, image.display, lambda: nullcontext(workspace.exiftool)) as picture,
+        open_source(picture.path, image.display, settings.max_pixels, wishes) as source,
+    ):
         predicted = _check_memory(source, settings)
         source.load()
         generation, pyramid, tiling = _store(source, current, pulse, workspace)
     published = Published(generation, pyramid, current.version, settings.recipe.fingerprint, etag="")
-    return _Cut(published, tiling, source.header.kind, source.way, source.remarks, predicted)
+    return _Cut(published, tiling, source.header.kind, source.way, (*picture.remarks, *source.remarks), predicted)
 
 
 def _check_memory(source: Source, settings: Settings) -> int:
