@@ -73,7 +73,7 @@ chromium:
 	@tests/chromium.sh
 
 # docs/formats.md; a test compares it with what stands there
-conformance: .venv-dev/.done
+conformance: .venv-dev/.done exiftool-dev
 	@.venv-dev/bin/python -m tests.conformance.table
 
 # versions are chosen in the .in files; uv finds all that they need, for every Python and system at once

@@ -13,8 +13,11 @@ import pyvips
 from PIL import Image
 
 from lambdazoom.imaging.decode import open_source
+from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import ImageError
 from lambdazoom.model.geometry import Pyramid, Recipe
+from lambdazoom.publishing.raws import picture_of
+from tests.conformance.raws import raw_files
 from tests.conformance.refusals import refusals
 from tests.conformance.seeds import Seed, jpegs, others, pngs, webps
 from tests.conformance.tiffs import tiffs
@@ -57,7 +60,7 @@ def rows() -> tuple[Row, ...]:
 
 def seeds() -> Iterator[Seed]:
     """All seeds, in the order of the page."""
-    for family in (jpegs, pngs, tiffs, webps, others, refusals):
+    for family in (jpegs, pngs, tiffs, webps, others, raw_files, refusals):
         yield from family()
 
 
@@ -73,15 +76,18 @@ def _one(seed: Seed, name: str, data: bytes, folder: Path) -> Row:
     path = folder / name
     path.write_bytes(data)
     try:
-        found = decode(path, name, MAX_PIXELS)
-        with open_source(path, name, MAX_PIXELS) as source:
-            tall = [source.need(Pyramid(10_000, height, Recipe())) for height in (20_000, 40_000)]
+        with picture_of(path, name, ExifTool) as picture:
+            found = decode(picture.path, name, MAX_PIXELS)
+            with open_source(picture.path, name, MAX_PIXELS) as source:
+                tall = [source.need(Pyramid(10_000, height, Recipe())) for height in (20_000, 40_000)]
     except ImageError as error:
         return Row(seed, "refused", "–", "–", "–", (str(error),))
     grown = (tall[1] - tall[0]) / (10_000 * 20_000)
     memory = f"{grown:.0f} byte{'s' * (grown >= 1.5)} a pixel" if grown > 0.1 else "by the width"
     expected = as_rgb(seed.drawn) if seed.drawn else theirs(data)
-    return Row(seed, found.header.kind, found.way, memory, agreement(as_rgb(found.pixels), expected), found.remarks)
+    opened_by = f"exiftool, {found.header.kind}" if picture.remarks else found.header.kind
+    remarks = (*picture.remarks, *found.remarks)
+    return Row(seed, opened_by, found.way, memory, agreement(as_rgb(found.pixels), expected), remarks)
 
 
 def theirs(data: bytes) -> pyvips.Image:
@@ -136,6 +142,8 @@ page. A test fails when a row changes, and when one differs from libvips without
   ([how](architecture.md)). **memory**: what each further pixel takes, beside a fixed share.
 - **against libvips**: the largest difference of a sample in 8 bits, or CIEDE2000 where decoders may differ. Its pixels are turned by
   `autorot`, converted by `icc_transform` (relative colorimetric, black point compensation), and put on the background by `flatten`.
+- **raw** camera files are shown by the largest JPEG that they embed, which exiftool takes out; the mosaic itself is not developed. With
+  less than a quarter of the mosaic's pixels the record calls it small, with less than a hundredth the file is refused.
 
 {table}
 """
