@@ -4,15 +4,18 @@ import math
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import BinaryIO, cast
 
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from lambdazoom.imaging.boxes import bits_of_avif
 from lambdazoom.model.errors import UnsupportedImage
 
 _BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 340, 341  # TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+_REDUCED = ("HEIF", "AVIF")  # of 10 or 12 bits a sample; what opens them makes that 8
 _SCALE = 257  # 65,535 / 257 = 255
 _SAMPLE_SIDE = 1024  # of the regular sample of pixels that percentiles are taken from
 _BEYOND = 0.001  # of the pixels are left darker than black, and as many brighter than white
@@ -48,7 +51,17 @@ def samples_of(image: Image.Image) -> Samples:
         return Samples(bits, tags.get(_PHOTOMETRIC) == 0, _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max))
     if isinstance(image, PngImageFile) and image.tile and "16B" in str(image.tile[0].args):
         return Samples(16)
+    if image.format in _REDUCED:
+        return Samples(_bits_of_heif(image))
     return Samples(16 if is_deep_grey(image) else 8)
+
+
+def _bits_of_heif(image: Image.Image) -> int:
+    """As pillow-heif tells it, or the file itself."""
+    told = image.info.get("bit_depth", 8) if image.format == "HEIF" else 8
+    if isinstance(image, ImageFile.ImageFile) and image.format == "AVIF" and image.fp is not None:
+        told = bits_of_avif(cast(BinaryIO, image.fp))
+    return told if isinstance(told, int) else 8
 
 
 def is_deep_grey(image: Image.Image) -> bool:
@@ -57,7 +70,9 @@ def is_deep_grey(image: Image.Image) -> bool:
 
 
 def check_colour(image: Image.Image, samples: Samples, name: str) -> tuple[str, ...]:
-    """A remark on colours of 16 bits, of which Pillow keeps the upper 8; UnsupportedImage if those don't hold the picture."""
+    """A remark on colours of more than 8 bits, of which the upper 8 are left; UnsupportedImage if those don't hold the picture."""
+    if samples.bits > 8 and image.format in _REDUCED:
+        return (f"{samples.bits} bits a sample were reduced to 8.",)
     if samples.bits <= 8 or image.mode not in ("RGB", "RGBA", "RGBX", "LA", "CMYK"):
         return ()
     if samples.is_part_of_16_bits:

@@ -17,6 +17,7 @@ from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import ImageError
 from lambdazoom.model.geometry import Pyramid, Recipe
 from lambdazoom.publishing.raws import picture_of
+from tests.conformance.deep import deep_files
 from tests.conformance.raws import raw_files
 from tests.conformance.refusals import refusals
 from tests.conformance.seeds import Seed, jpegs, others, pngs, webps
@@ -60,7 +61,7 @@ def rows() -> tuple[Row, ...]:
 
 def seeds() -> Iterator[Seed]:
     """All seeds, in the order of the page."""
-    for family in (jpegs, pngs, tiffs, webps, others, raw_files, refusals):
+    for family in (jpegs, pngs, tiffs, webps, others, deep_files, raw_files, refusals):
         yield from family()
 
 
