@@ -84,6 +84,8 @@ def serve(host: str, port: int, other_port_hint: str) -> None:
 
 
 def _workspace() -> "Workspace":
+    from lambdazoom.metadata.process import hide_environment
     from lambdazoom.publishing.workspace import open_workspace
 
+    hide_environment()  # from what works on other strangers' files beside us
     return open_workspace(Settings.from_env(os.environ))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from waitress.server import create_server
 
+from lambdazoom.metadata.process import hide_environment
 from lambdazoom.model.places import Folder
 from lambdazoom.model.settings import Settings
 from lambdazoom.publishing.children import InChild
@@ -36,6 +37,7 @@ class PortInUse(Exception):
 def run(settings: Settings, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; PortInUse, SettingsError."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    hide_environment()  # from all that will work on strangers' files for us; refused, exiftool is not started, and says so
     workspace = open_workspace(settings)
     terminal = Terminal()
     workers = Workers(workspace, terminal, _settling(workspace))

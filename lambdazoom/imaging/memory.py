@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 REGION = 2 << 20  # bytes: what is given back, and looked at, at once; a huge page on x86-64 and on arm64 with pages of 4 KiB
@@ -121,4 +122,10 @@ def peak_memory() -> int:
 def forget_peak() -> None:
     """Let `peak_memory` begin anew, where the system can (Linux: proc(5), clear_refs)."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        os.write(_clear_refs(), b"5")
+
+
+@cache
+def _clear_refs() -> int:
+    """Opened once, for good: a process that has hidden its environment (metadata.process) can't open it any more, but write to it."""
+    return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)

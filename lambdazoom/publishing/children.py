@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
-from lambdazoom.metadata.exiftool import hide_environment
+from lambdazoom.metadata.process import hide_environment
 from lambdazoom.model.errors import Crashed, Interrupted, LambdaZoomError, OutOfMemory, OutOfTime, StorageError, Unstorable
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress
