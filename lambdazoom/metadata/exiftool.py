@@ -35,8 +35,8 @@ READ = (
 NUMBER = re.compile(r"-?(\d|[1-9]\d{1,14})(\.\d{1,16})?(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 """What exiftool itself takes for a number in JSON (EscapeJSON in its script): 007 and longer ones are names of something."""
 
-BINARY_KEY = re.compile(r"[\w-]+(:[\w-]+)*", re.ASCII)
-"""What can be asked for by name: a group or a tag that a file has named otherwise is none of exiftool's own."""
+BINARY_KEY = re.compile(r"[A-Z]\w*(:[\w-]+)*:[A-Z][A-Za-z]\w+", re.ASCII)
+"""What can be asked for by name: groups and a tag as exiftool calls them; without a colon, or ending in a number, it might be an option."""
 
 
 class Tag(TypedDict):
