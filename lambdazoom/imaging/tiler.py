@@ -95,7 +95,8 @@ class Tiler:
         self._changed = Condition()  # guards all below
         self._error: BaseException | None = None
         self._open_parts: dict[tuple[int, int], int] = {}  # (level, tile row) → parts of it not yet done
-        self._pieces = 0  # pieces of the image that `decode` has on its way
+        self._pieces = 0  # of other work on the threads: pieces of the image being decoded, and the thumbnail
+        self._thumbnail = b""
         self._tiles = self._bytes = 0
 
     @property
@@ -129,17 +130,10 @@ class Tiler:
         """Have `work`, which decodes these rows into the canvas, done on one of the threads, and then the rows added."""
 
         def piece() -> None:
-            try:
-                work()
-                self._arrive(len(self._canvases) - 1, rows)
-            finally:
-                with self._changed:
-                    self._pieces -= 1
-                    self._changed.notify_all()
+            work()
+            self._arrive(len(self._canvases) - 1, rows)
 
-        with self._changed:
-            self._pieces += 1
-        self._submit(piece)
+        self._submit_piece(piece)
 
     def wait_for_room(self, bottom: int, ahead: int = 0) -> None:
         """Wait until enough of the rows above `bottom` are cut, that rows up to there may come. Raises Stopped.
@@ -165,7 +159,7 @@ class Tiler:
             raise self._error
         if self.canvas.finished != self.canvas.level.rows:
             raise ValueError(f"only {self.canvas.rows} rows of {self.canvas.level.height} have come")
-        return Tiling(self._tiles, self._bytes, thumbnail(self._thumbnail_level().pixels))
+        return Tiling(self._tiles, self._bytes, self._thumbnail)
 
     def _check(self) -> None:
         if self._error:
@@ -182,6 +176,21 @@ class Tiler:
                 self._open_parts[index, tile_row] = len(parts)
                 for part in parts:
                     self._submit(partial(self._part, index, tile_row, part))
+            if canvas.rows == canvas.level.height and canvas is self._thumbnail_level():
+                self._submit_piece(self._make_thumbnail)
+
+    def _submit_piece(self, work: Callable[[], None]) -> None:
+        def piece() -> None:
+            try:
+                work()
+            finally:
+                with self._changed:
+                    self._pieces -= 1
+                    self._changed.notify_all()
+
+        with self._changed:
+            self._pieces += 1
+        self._submit(piece)
 
     def _submit(self, work: Callable[[], None]) -> None:
         try:
@@ -233,6 +242,9 @@ class Tiler:
             with self._changed:
                 self._error = self._error or error
                 self._changed.notify_all()
+
+    def _make_thumbnail(self) -> None:
+        self._thumbnail = thumbnail(self._thumbnail_level().pixels)
 
     def _thumbnail_level(self) -> Canvas:
         """The smallest level that is at least as large as the thumbnail, else the image itself."""
