@@ -100,19 +100,40 @@ def test_the_same_pixels_take_less_where_they_are_less_wide(stone: pyvips.Image,
     assert narrow["predicted_memory"] < wide["predicted_memory"] - 20 * MEBIBYTE
 
 
-OTHER: dict[str, Write] = {
-    "progressive JPEG": lambda image, path: image.jpegsave(str(path), Q=85, interlace=True),
-    "progressive JPEG, 4:4:4": lambda image, path: image.jpegsave(str(path), Q=85, interlace=True, subsample_mode="off"),
+CONVERTED: dict[str, Write] = {
     "CMYK JPEG": lambda image, path: by_pillow(image).convert("CMYK").save(path, "JPEG"),
-    "turned JPEG": lambda image, path: by_pillow(image).save(path, "JPEG", exif=turned()),
     "wide gamut": lambda image, path: image.icc_transform("p3").jpegsave(str(path), Q=85, keep="icc"),
     "RGB with alpha": lambda image, path: with_alpha(image).save(path, "PNG", compress_level=1),
     "grey with alpha": lambda image, path: with_alpha(image).convert("LA").save(path, "PNG", compress_level=1),
     "palette": lambda image, path: by_pillow(image).quantize(64).save(path, "PNG", compress_level=1),
     "palette with alpha": lambda image, path: by_pillow(image).quantize(64).save(path, "PNG", transparency=bytes(range(64))),
     "16-bit grey": lambda image, path: image.colourspace("grey16").pngsave(str(path), compression=1),
+    "CMYK TIFF": lambda image, path: image.icc_transform("cmyk").tiffsave(str(path), compression="lzw", tile=True),
+    "TIFF from below": lambda image, path: by_pillow(image).save(path, "TIFF", tiffinfo={278: 64, 274: 3}, compression="tiff_lzw"),
+}
+
+
+@pytest.mark.parametrize("kind", CONVERTED)
+def test_what_is_converted_on_the_way_takes_memory_by_the_width_too(kind: str, stone: pyvips.Image, tmp_path: Path) -> None:
+    path, size = tmp_path / "scan", (4000, 6000)
+    CONVERTED[kind](laid(stone, *size), path)
+    report = report_of(path)
+    assert report["way"] == ("band by band" if "TIFF" in kind else "row by row")
+    assert report["peak_memory"] - 45 * MEBIBYTE < size[0] * size[1] * 4 / 2  # Python with Pillow, and LittleCMS
+    assert report["peak_memory"] <= report["predicted_memory"] <= TOO_MUCH * report["peak_memory"]
+
+
+OTHER: dict[str, Write] = {
+    "progressive JPEG": lambda image, path: image.jpegsave(str(path), Q=85, interlace=True),
+    "progressive JPEG, 4:4:4": lambda image, path: image.jpegsave(str(path), Q=85, interlace=True, subsample_mode="off"),
+    "turned JPEG": lambda image, path: by_pillow(image).save(path, "JPEG", exif=turned()),
+    "turned TIFF": lambda image, path: by_pillow(image).save(path, "TIFF", tiffinfo={278: 64, 274: 6}, compression="tiff_lzw"),
+    "progressive, wide gamut": lambda image, path: image.icc_transform("p3").jpegsave(str(path), Q=85, keep="icc", interlace=True),
     "interlaced PNG": lambda image, path: image.pngsave(str(path), compression=1, interlace=True),
     "TIFF in one strip": lambda image, path: by_pillow(image).save(path, "TIFF", compression="tiff_lzw", tiffinfo={278: image.height}),
+    "floats": lambda image, path: image.colourspace("b-w").cast("float").tiffsave(str(path), tile=True),
+    "floats in LZW": lambda image, path: image.colourspace("b-w").cast("float").tiffsave(str(path), tile=True, compression="lzw"),
+    "WebP with alpha": lambda image, path: with_alpha(image).save(path, "WEBP", method=0),
     "WebP": lambda image, path: by_pillow(image).save(path, "WEBP", method=0),
     "JPEG 2000": lambda image, path: by_pillow(image).save(path, "JPEG2000", quality_mode="rates", quality_layers=[20]),
     "AVIF": lambda image, path: by_pillow(image).save(path, "AVIF", speed=10),

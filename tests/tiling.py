@@ -1,11 +1,12 @@
 """Tiles made by the way that the product takes, and by the plain one: Pillow's own decode, all pixels there before the first tile."""
 
+import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
 from lambdazoom.imaging.decode import open_source
 from lambdazoom.imaging.tiler import Picture, Tile, tile
@@ -54,10 +55,36 @@ def cut_whole(path: Path, recipe: Recipe | None = None, page: int = 0) -> Cut:
     with Image.open(path) as image:
         image.seek(page)
         pixels = image.copy()
+    return cut_picture(pixels, recipe)
+
+
+def cut_picture(pixels: Image.Image, recipe: Recipe | None = None) -> Cut:
+    """The tiles of pixels that are all there."""
     pixels.info = {}
     done = Cut(WHOLE, pixels.size)
     done.thumbnail = tile(Picture(pixels), Pyramid(*pixels.size, recipe or Recipe()), done).thumbnail
     return done
+
+
+def in_one_piece(path: Path) -> Image.Image:
+    """What a file shows, by Pillow's public functions, each on the whole picture: upright, in 8-bit sRGB or grey, on white."""
+    with path.open("rb") as file, Image.open(file) as image:  # by name, Pillow maps some files, and forgets to turn those
+        image.load()
+        profile, picture = image.info.get("icc_profile"), ImageOps.exif_transpose(image)
+    if picture.mode.startswith("I"):
+        picture = picture.point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+    shown = picture if picture.mode in ("L", "RGB", "CMYK") else picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
+    if profile:
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        source, target = io.BytesIO(profile), ImageCms.createProfile("sRGB")
+        shown = ImageCms.profileToProfile(shown, source, target, intent, outputMode="RGB", flags=flags) or shown
+    if shown.mode == "CMYK":
+        shown = shown.convert("RGB")
+    return Image.composite(shown, Image.new(shown.mode, shown.size, "white"), alpha) if alpha else shown
 
 
 def assert_same(found: Cut, expected: Cut) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image, ImageFile
 
 from lambdazoom.imaging import mapped
-from lambdazoom.imaging.memory import PixelMemory
+from lambdazoom.imaging.memory import PixelMemory, pixel_memory
 from lambdazoom.model.geometry import Level
 
 LEAST_BYTES = 8 << 20  # of a smaller level nothing is given back: it is little, and the thumbnail is made of one
@@ -35,7 +35,7 @@ class Canvas:
         self._size = self.stride * level.height
         self.memory: PixelMemory | None = None
         if pixels is None and (is_decoded_into or self._size >= LEAST_BYTES) and mapped.can_map():
-            self.memory = _memory(self._size)
+            self.memory = pixel_memory(self._size)
         if self.memory:
             pixels = mapped.over(self.memory.buffer, self.memory.start, mode, (level.width, level.height))
         self.pixels = pixels or Image.new(mode, (level.width, level.height))
@@ -103,10 +103,3 @@ class Canvas:
         if self.rows == self.level.height:
             return self.level.rows
         return max(0, (self.rows - self.level.overlap) // self.level.tile_size)
-
-
-def _memory(size: int) -> PixelMemory | None:
-    try:
-        return PixelMemory(size)
-    except (OSError, ValueError, OverflowError):  # so much address space is not to be had here
-        return None

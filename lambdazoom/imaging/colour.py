@@ -1,7 +1,6 @@
-"""Any pixels to 8-bit sRGB; no files here. What more bits become is told in `depth`."""
+"""Any pixels to 8-bit sRGB, whole or part by part; no files here. What more bits become is told in `depth`."""
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,7 +8,7 @@ from PIL import Image, ImageChops, ImageCms
 from PIL.PngImagePlugin import PngImageFile
 
 from lambdazoom.imaging import profiles
-from lambdazoom.imaging.depth import Samples, to_8_bit
+from lambdazoom.imaging.depth import Samples, reduction
 from lambdazoom.imaging.formats import BROKEN
 from lambdazoom.imaging.upright import known_exif
 from lambdazoom.model.geometry import WHITE
@@ -19,6 +18,7 @@ _UNCALIBRATED = 0xFFFF
 _PNG_GAMMA = 0.45455  # what gAMA says of sRGB (W3C PNG, 11.3.2.5)
 _TOLERANCE = 0.05  # as libpng has it: less is not seen
 _REMEMBERED_BYTES = 1 << 20  # of a profile: larger ones are not kept
+_OPAQUE = {"RGBA": "RGB", "LA": "L"}  # modes as which alpha is left out of a conversion
 _REFUSED = (OSError, ImageCms.PyCMSError, ValueError, TypeError)  # what a profile that can't be used gives
 
 
@@ -30,30 +30,77 @@ class ColourSpace:
     remark: str = ""
 
 
-def to_srgb(image: Image.Image, samples: Samples, space: ColourSpace, background: str = WHITE) -> tuple[Image.Image, tuple[str, ...]]:
-    """The image in mode RGB, or L if it is grey, and remarks on what was done that a reader should know.
+class Conversion:
+    """How the pictures of one image become 8-bit sRGB: settled once, then done with any part of it, on any thread.
 
-    Transparency is composited on the background, colours are converted from their space (relative colorimetric, black
-    point compensation); a broken profile counts as none and is remarked on.
+    `mode` is that of what comes out, RGB or L; `remarks` tell what a reader should know. Transparency is composited on the
+    background, colours are converted from their space (relative colorimetric, black point compensation); a broken profile
+    counts as none and is remarked on.
     """
-    image, depth_remarks = to_8_bit(image, samples)
-    remarks = list(depth_remarks)
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
-    if image.mode == "LAB":
-        image = _converted(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
-        space = ColourSpace()
-    alpha = _alpha(image, is_deep=samples.bits > 8)
-    if space.profile and not is_srgb(space.profile):
-        image = _convert_profile(image, space.profile, remarks)
-        remarks += [space.remark] if space.remark else []
-    if image.mode not in ("RGB", "L") or alpha:
-        image = image.convert("L" if image.mode in ("L", "LA") else "RGB")
-    if alpha:
-        remarks.append(f"Transparent parts are shown on {'white' if background == WHITE else background}.")
-        image = _on(background, image, alpha)
-    image.info = {}  # Pillow would write comments and profiles from here into every tile
-    return image, tuple(remarks)
+
+    def __init__(self, image: Image.Image, samples: Samples, space: ColourSpace, background: str = WHITE) -> None:
+        """Of `image`, opened, the pixels are looked at only where `needs_all_pixels` says so."""
+        self._reduction = reduction(image, samples)
+        self._is_deep, self._background = samples.bits > 8, background
+        self._profile = space.profile if image.mode != "LAB" and not is_srgb(space.profile) else None
+        self._transforms: dict[str, ImageCms.ImageCmsTransform | None] = {}
+        self._remarks = [self._reduction.remark] if self._reduction else []
+        self._has_alpha = False
+        trial = self(_one_pixel_of(image))
+        self.mode = trial.mode
+        self.is_needed = image.mode != self.mode or any(self._transforms.values()) or self._has_alpha
+        if self._profile and space.remark:
+            self._remarks.append(space.remark)
+        if self._has_alpha:
+            self._remarks.append(f"Transparent parts are shown on {'white' if background == WHITE else background}.")
+        self.remarks = tuple(self._remarks)
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        """A part of the image, or all of it: its mode is the image's, and it has its palette and information."""
+        if self._reduction:
+            image = self._reduction(image)
+        if image.mode == "1":
+            image = image.convert("L")
+        if image.mode in ("P", "PA"):
+            image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+        if image.mode == "LAB":
+            image = self._transformed(image)
+        alpha = _alpha(image, self._is_deep)
+        if self._profile:
+            image = self._transformed(image.convert(_OPAQUE[image.mode]) if image.mode in _OPAQUE else image)
+        if image.mode not in ("RGB", "L") or alpha:
+            image = image.convert("L" if image.mode in ("L", "LA") else "RGB")
+        if alpha:
+            self._has_alpha = True
+            image = _on(self._background, image, alpha)
+        image.info = {}  # Pillow would write comments and profiles from here into every tile
+        return image
+
+    def _transformed(self, image: Image.Image) -> Image.Image:
+        """By the profile, or what stands for it; as it is if that can't be used."""
+        if image.mode not in self._transforms:  # in the trial, thus before there are several threads
+            self._transforms[image.mode] = self._transform(image.mode)
+        transform = self._transforms[image.mode]  # LittleCMS lets threads share one
+        return (ImageCms.applyTransform(image, transform) or image) if transform else image
+
+    def _transform(self, mode: str) -> ImageCms.ImageCmsTransform | None:
+        try:
+            profile = ImageCms.createProfile("LAB") if mode == "LAB" else io.BytesIO(self._profile or b"")
+            transform = _to_srgb(ImageCms.ImageCmsProfile(profile), mode)
+            ImageCms.applyTransform(Image.new(mode, (1, 1)), transform)
+        except _REFUSED as error:
+            self._remarks.append(f"Its colour profile could not be used ({error}); the colours are shown as sRGB.")
+            return None
+        return transform
+
+
+def _one_pixel_of(image: Image.Image) -> Image.Image:
+    """A picture of one pixel that is like the image in all but its pixels."""
+    pixel = Image.new(image.mode, (1, 1))
+    pixel.info = image.info.copy()
+    if image.palette:
+        pixel.palette = image.palette.copy()
+    return pixel
 
 
 def space_of(image: Image.Image) -> ColourSpace:
@@ -104,7 +151,8 @@ def _leaves_all(profile: bytes) -> bool:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         chart = _chart("L" if source.profile.xcolor_space.strip() == "GRAY" else "RGB")
-        return max(ImageChops.difference(chart.convert("RGB"), _converted(chart, source)).tobytes()) <= 1
+        converted = ImageCms.applyTransform(chart, _to_srgb(source, chart.mode)) or chart
+        return max(ImageChops.difference(chart.convert("RGB"), converted).tobytes()) <= 1
     except _REFUSED:
         return False
 
@@ -122,6 +170,8 @@ def _on(background: str, image: Image.Image, alpha: Image.Image) -> Image.Image:
     red, green, blue = bytes.fromhex(background[1:])
     if image.mode == "L" and not red == green == blue:
         image = image.convert("RGB")
+    if alpha.getextrema() == (255, 255):
+        return image  # most parts of most pictures
     return Image.composite(image, Image.new(image.mode, image.size, background), alpha)
 
 
@@ -134,23 +184,12 @@ def _alpha(image: Image.Image, is_deep: bool) -> Image.Image | None:
     return image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
 
 
-def _convert_profile(image: Image.Image, profile: bytes, remarks: list[str]) -> Image.Image:
-    plain: dict[str, Callable[[], Image.Image]] = {"RGBA": lambda: image.convert("RGB"), "LA": lambda: image.convert("L")}
-    opaque = plain.get(image.mode, lambda: image)()
-    try:
-        return _converted(opaque, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-    except _REFUSED as error:
-        remarks.append(f"Its colour profile could not be used ({error}); the colours are shown as sRGB.")
-        return opaque
-
-
-def _converted(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
-    converted = ImageCms.profileToProfile(
-        image,
+def _to_srgb(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(
         profile,
         ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
         flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
-    return converted or image

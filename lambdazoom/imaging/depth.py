@@ -82,18 +82,51 @@ def check_colour(image: Image.Image, samples: Samples, name: str) -> tuple[str, 
     return (f"Of {samples.bits} bits a sample the upper 8 are shown.",)
 
 
-def to_8_bit(image: Image.Image, samples: Samples) -> tuple[Image.Image, tuple[str, ...]]:
-    """Grey of more than 8 bits in mode L, with a remark on what was done; all else as it is."""
-    if image.mode in ("F", "I") or image.mode in _DEEP:
-        declared = samples.declared
-        if is_deep_grey(image) and not (samples.is_part_of_16_bits or (declared and samples.bits < 16)):
-            return _divided(image, samples), (f"{samples.bits} bits a sample were reduced to 8.",)
-        least, most = declared or percentiles(image)
-        rule = "the range that the file declares" if declared else f"all but {_BEYOND:.1%} of the pixels at either end"
-        shown = "from white to black" if samples.is_white_at_0 else "from black to white"
-        remark = f"Values from {least:,.6g} to {most:,.6g}, {rule}, are shown {shown}."
-        return _scaled(image, least, most, samples.is_white_at_0), (remark,)
-    return (image.convert("L") if image.mode == "1" else image), ()
+@dataclass(frozen=True)
+class Reduction:
+    """How the grey samples of one image become 8 bits: each times `factor`, plus `offset`, in Pillow's mode `through`; `remark` says so."""
+
+    factor: float
+    offset: float
+    through: str
+    remark: str
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        """Any part of the image, in mode L."""
+        deep = picture if picture.mode == self.through else picture.convert(self.through)
+        # beyond either end Pillow stops at black and white
+        reduced = deep.point(lambda value: value * self.factor + self.offset).convert("L")
+        if "transparency" in picture.info:
+            reduced.info["transparency"] = round(picture.info["transparency"] / _SCALE)
+        return reduced
+
+
+def needs_all_pixels(image: Image.Image, samples: Samples) -> bool:
+    """Whether only all of the pixels tell which values become black and white."""
+    return (image.mode in ("F", "I") or image.mode in _DEEP) and not _is_divided(image, samples) and not samples.declared
+
+
+def reduction(image: Image.Image, samples: Samples) -> Reduction | None:
+    """For grey of more than 8 bits, how it is brought to 8; its pixels are read only if they have to be."""
+    if image.mode not in ("F", "I") and image.mode not in _DEEP:
+        return None
+    if _is_divided(image, samples):
+        factor, offset = (-1 / _SCALE, 255.5) if samples.is_white_at_0 else (1 / _SCALE, 0.5)
+        through = "I;16" if image.mode == "I;16" else "I"  # Pillow scales the other modes of 16 bits only from there
+        return Reduction(factor, offset, through, f"{samples.bits} bits a sample were reduced to 8.")
+    least, most = samples.declared or percentiles(image)
+    rule = "the range that the file declares" if samples.declared else f"all but {_BEYOND:.1%} of the pixels at either end"
+    shown = "from white to black" if samples.is_white_at_0 else "from black to white"
+    factor = 255 / (most - least)
+    offset = 0.5 - least * factor
+    if samples.is_white_at_0:
+        factor, offset = -factor, 255.5 + least * factor
+    return Reduction(factor, offset, "F", f"Values from {least:,.6g} to {most:,.6g}, {rule}, are shown {shown}.")
+
+
+def _is_divided(image: Image.Image, samples: Samples) -> bool:
+    """Whether all of its 16 bits are to be seen."""
+    return is_deep_grey(image) and not (samples.is_part_of_16_bits or (samples.declared and samples.bits < 16))
 
 
 def percentiles(image: Image.Image) -> tuple[float, float]:
@@ -110,26 +143,6 @@ def percentiles(image: Image.Image) -> tuple[float, float]:
     beyond = int(len(values) * _BEYOND)
     least, most = values[beyond], values[-1 - beyond]
     return (least, most) if most > least else (least, least + 1)
-
-
-def _divided(image: Image.Image, samples: Samples) -> Image.Image:
-    """16 bits by 257."""
-    if image.mode != "I;16":
-        image = image.convert("I")  # Pillow scales the other modes of 16 bits only from here
-    factor, offset = (-1 / _SCALE, 255.5) if samples.is_white_at_0 else (1 / _SCALE, 0.5)
-    reduced = image.point(lambda value: value * factor + offset).convert("L")
-    if "transparency" in image.info:
-        reduced.info["transparency"] = round(image.info["transparency"] / _SCALE)
-    return reduced
-
-
-def _scaled(image: Image.Image, least: float, most: float, is_white_at_0: bool) -> Image.Image:
-    factor = 255 / (most - least)
-    offset = 0.5 - least * factor
-    if is_white_at_0:
-        factor, offset = -factor, 255.5 + least * factor
-    # beyond either end Pillow stops at black and white
-    return image.convert("F").point(lambda value: value * factor + offset).convert("L")
 
 
 def _number(value: object, pick: Callable[[list[float]], float]) -> float | None:

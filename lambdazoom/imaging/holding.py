@@ -1,4 +1,4 @@
-"""What an image that is decoded as a whole holds beside its pixels: its decoder, and conversions to 8-bit sRGB; no pixels here.
+"""What an image that is decoded as a whole holds beside its pixels; no pixels here.
 
 Measured with the Pillow of requirements.txt, as the peak of a process of its own; tests/test_memory.py measures again.
 """
@@ -10,6 +10,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from lambdazoom.imaging import tiff
 from lambdazoom.imaging.colour import is_srgb, space_of
+from lambdazoom.imaging.depth import needs_all_pixels, samples_of
+from lambdazoom.imaging.mapped import BYTES_A_PIXEL, bytes_a_pixel
 from lambdazoom.imaging.upright import orientation
 
 # bytes a pixel, while decoding and until the image is closed; libwebp keeps two frames, openjpeg 32 bits a sample
@@ -17,25 +19,20 @@ _DECODING = {"WEBP": 13.0, "JPEG2000": 16.5, "AVIF": 8.0, "HEIF": 8.0}
 _KEPT = {"WEBP": 8.5}
 _COEFFICIENT = 2  # bytes: what libjpeg keeps of each sample, where it can't decode row by row (libjpeg.txt, "Memory management")
 
-# bytes a pixel, at the height of a conversion
-_CONVERTED = {"RGB": 0, "L": 0, "1": 1, "P": 4, "I;16": 5, "I;16N": 5, "CMYK": 4, "YCbCr": 4, "LAB": 4, "HSV": 4, "F": 5}
-_WITH_A_PROFILE = ("CMYK", "YCbCr", "LAB", "HSV")
-_DEEP = 9  # all other modes that begin with I
-_ALPHA, _GREY_ALPHA, _PROFILE = 13, 7, 4
-NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # Pillow's own, of the image; all other modes have 4
+_SAMPLE_BYTES = 48 << 20  # of the sorted sample of pixels that percentiles are taken from
 
 
 @dataclass(frozen=True)
 class Held:
-    """Bytes a pixel beside the image: by its decoder while it decodes, and until the image is closed; by conversions, at their height.
+    """Bytes a pixel beside the image: by its decoder while it decodes, and until the image is closed.
 
-    `piece` in bytes, while it decodes.
+    `piece` in bytes, while it decodes. `is_finished` tells whether the pixels are converted or turned on their way to the tiles.
     """
 
     decoding: float = 0.0
     kept: float = 0.0
-    converting: float = 0.0
     piece: int = 0
+    is_finished: bool = False
 
 
 def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
@@ -43,18 +40,13 @@ def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
     kind = image.format or ""
     decoding = _COEFFICIENT * _samples(image) if has_scans else _DECODING.get(kind, 0.0)
     piece = tiff.bytes_of_piece(image) if isinstance(image, TiffImageFile) else 0
-    return Held(decoding, _KEPT.get(kind, 0.0), _converting(image), piece)
-
-
-def _converting(image: ImageFile.ImageFile) -> float:
-    turning = NARROW.get(image.mode, 4) if orientation(image) != 1 else 0
-    profile = _PROFILE if not is_srgb(space_of(image).profile) else 0
-    converted = _CONVERTED.get(image.mode, _DEEP if image.mode.startswith("I") else 4)
-    if image.mode in _WITH_A_PROFILE:
-        profile = 0  # it is the conversion
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        return max(_GREY_ALPHA if image.mode in ("1", "L", "LA", "La") else _ALPHA, turning + profile + converted)
-    return turning + profile + converted
+    is_turned = orientation(image) != 1
+    if is_turned and kind == "TIFF":  # by Pillow
+        decoding, is_turned = decoding + bytes_a_pixel(image.mode), False
+    if needs_all_pixels(image, samples_of(image)):
+        piece += _SAMPLE_BYTES
+    is_plain = image.mode in BYTES_A_PIXEL and "transparency" not in image.info and is_srgb(space_of(image).profile)
+    return Held(decoding, _KEPT.get(kind, 0.0), piece, is_turned or not is_plain)
 
 
 def _samples(image: ImageFile.ImageFile) -> float:

@@ -24,12 +24,22 @@ from lambdazoom.model.geometry import Box
 
 BYTES_A_PIXEL = {"RGB": 4, "L": 1}  # Pillow's own layout: the fourth byte of RGB is padding
 _SUBSAMPLINGS = {"4:4:4": 0, "4:2:0": 2}  # as Pillow's JPEG encoder counts them
+_NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+
+
+def bytes_a_pixel(mode: str) -> int:
+    """In Pillow's own layout, of any of its modes."""
+    return _NARROW.get(mode, 4)
+
+
+def stride(mode: str, width: int) -> int:
+    """The bytes from one row to the next where `over` puts them; of mode 1 it uses a quarter."""
+    return width * (4 if mode == "1" else bytes_a_pixel(mode))
 
 
 def over(buffer: mmap.mmap | bytearray, offset: int, mode: str, size: tuple[int, int]) -> Image.Image:
-    """A picture whose pixels, RGB or L, are the bytes of `buffer` from `offset` on: what is drawn into one is in the other."""
-    stride = size[0] * BYTES_A_PIXEL[mode]
-    core = Image.core.map_buffer(buffer, size, "raw", offset, (mode, stride, 1))  # type: ignore[attr-defined]
+    """A picture whose pixels are the bytes of `buffer` from `offset` on: what is drawn into one is in the other."""
+    core = Image.core.map_buffer(buffer, size, "raw", offset, (mode, stride(mode, size[0]), 1))  # type: ignore[attr-defined]
     return Image.Image()._new(core)  # noqa: SLF001
 
 
@@ -69,9 +79,13 @@ def encode_jpeg(image: Image.Image, box: Box, quality: int, subsampling: str, de
 
 
 def decoded_so_far(image: ImageFile.ImageFile) -> Image.Image | None:
-    """What `load` had decoded when it raised, as a picture with the same information; None if nothing."""
+    """What `load` had decoded when it raised, as a picture with the same information and format; None if nothing."""
     core = image._im  # noqa: SLF001 (`im` raises while there is none)
-    return image._new(image.im) if core is not None and image.im.size == image.size else None  # noqa: SLF001
+    if core is None or image.im.size != image.size:
+        return None
+    part = image._new(image.im)  # noqa: SLF001
+    part.format = image.format
+    return part
 
 
 def rows_of(image: Image.Image) -> tuple[int, int]:

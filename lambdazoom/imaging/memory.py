@@ -73,6 +73,14 @@ class PixelMemory:
                 self.buffer.madvise(advice, self.start + first * REGION, (end - first) * REGION)
 
 
+def pixel_memory(size: int) -> PixelMemory | None:
+    """Such memory; None if so much address space is not to be had here."""
+    try:
+        return PixelMemory(size)
+    except (OSError, ValueError, OverflowError):
+        return None
+
+
 class _Residency:
     """Which regions of fresh memory the system has had to fill: mincore(2)."""
 

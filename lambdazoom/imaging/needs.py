@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lambdazoom.imaging import mapped
 from lambdazoom.imaging.canvas import LEAST_BYTES
-from lambdazoom.imaging.holding import NARROW, Held
+from lambdazoom.imaging.finishing import strip_pixels
+from lambdazoom.imaging.holding import Held
 from lambdazoom.imaging.memory import REGION
 from lambdazoom.imaging.tiler import available_cores, rows_ahead
 from lambdazoom.model.errors import NeedsMoreMemory
@@ -15,6 +16,7 @@ from lambdazoom.model.geometry import Level, Pyramid
 
 _WORKING = 10 << 20  # what Pillow's codecs and the threads take, whatever the image
 _TILE_COPIES = 3  # of the tile that a thread encodes: its pixels, what an encoder makes of them, its bytes
+_FINISHING = 21  # bytes a pixel: cut out, turned, and at the height of a conversion
 _GREY = ("1", "L", "LA", "La")  # these, and all of 16 bits, become grey tiles
 
 
@@ -40,13 +42,19 @@ def streamed(pyramid: Pyramid, mode: str, rows: int = 0, on_the_way: int = 0) ->
     return _working(pyramid) + on_the_way + sum(_window(level, pyramid, mode, rows) for level in pyramid.levels)
 
 
+def finishing(pyramid: Pyramid) -> int:
+    """Bytes that strips take while they are converted and turned."""
+    return available_cores() * strip_pixels(pyramid.width) * _FINISHING
+
+
 def decoded_whole(pyramid: Pyramid, mode: str, whole: Whole) -> int:
     """Bytes for an image of this mode that is there as a whole before its first tile."""
-    pixels, held, image = pyramid.width * pyramid.height, whole.held, NARROW.get(mode, 4)
-    loading = int(pixels * (image + max(held.decoding, held.kept + held.converting))) + held.piece
+    pixels, held, image = pyramid.width * pyramid.height, whole.held, mapped.bytes_a_pixel(mode)
+    loading = int(pixels * (image + max(held.decoding, held.kept))) + held.piece
     tiled = "L" if mode in _GREY or mode.startswith("I") else "RGB"
-    there = int(pixels * ((mapped.BYTES_A_PIXEL[tiled] if held.converting else image) + held.kept))
-    cutting = there + sum(_window(level, pyramid, tiled) for level in pyramid.levels[:-1])
+    cutting = int(pixels * (image + held.kept)) + sum(_window(level, pyramid, tiled) for level in pyramid.levels[:-1])
+    if held.is_finished:
+        cutting += _window(pyramid.levels[-1], pyramid, tiled) + finishing(pyramid)
     return _working(pyramid) + max(loading, cutting)
 
 

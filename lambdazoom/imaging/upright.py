@@ -1,9 +1,11 @@
-"""How a picture is to be turned, and turning it."""
+"""How a picture is to be turned, where its rows are before that, and turning it."""
 
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from lambdazoom.imaging.canvas import Rows
 from lambdazoom.imaging.formats import BROKEN
+from lambdazoom.model.geometry import Box
 
 _ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4 A
 _TURNS = {
@@ -15,6 +17,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+FROM_BELOW = (3, 4)  # whose first row is the last
+_SIDEWAYS = (5, 6, 7, 8)  # that swap width and height
+_BACKWARDS = (*FROM_BELOW, 7, 8)  # whose first row is the last, or was the last column
 
 
 def orientation(image: Image.Image) -> int:
@@ -34,11 +39,28 @@ def known_exif(image: Image.Image) -> Image.Exif:
     return image.getexif()
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """The picture, its pixels read, as its EXIF orientation wants it shown."""
+def final_orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8, of a picture whose pixels are read."""
     try:
         found = image.getexif().get(_ORIENTATION, 1)
     except BROKEN:
-        return image
-    turn = _TURNS.get(found) if isinstance(found, int) else None
-    return image.transpose(turn) if turn is not None else image
+        return 1
+    return found if found in _TURNS else 1
+
+
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Width and height once the picture is turned."""
+    return size[::-1] if orientation in _SIDEWAYS else size
+
+
+def stored_box(rows: Rows, size: tuple[int, int], orientation: int) -> Box:
+    """Where the upright picture's rows are in the picture of this size as it is stored; there they may be columns."""
+    width, height = size
+    length = width if orientation in _SIDEWAYS else height
+    first, end = (length - rows.bottom, length - rows.top) if orientation in _BACKWARDS else rows
+    return Box(first, 0, end, height) if orientation in _SIDEWAYS else Box(0, first, width, end)
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """The picture, its pixels read, as this orientation wants it shown."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image

@@ -3,19 +3,21 @@
 from PIL import ImageFile
 
 from lambdazoom.imaging import jpeg, mapped, png
-from lambdazoom.imaging.colour import is_srgb, space_of
+from lambdazoom.imaging.depth import needs_all_pixels, samples_of
 from lambdazoom.imaging.formats import Header, WatchedFile
 from lambdazoom.imaging.holding import held_beside
 from lambdazoom.imaging.needs import Whole
-from lambdazoom.imaging.upright import orientation
+from lambdazoom.imaging.upright import FROM_BELOW, orientation
 
-_JPEGS = ("JPEG", "MPO")  # MPO: JPEG with more than one picture, as many cameras write
-_STREAMED = (*_JPEGS, "PNG", "TIFF")
+JPEGS = ("JPEG", "MPO")  # MPO: JPEG with more than one picture, as many cameras write
+_STREAMED = (*JPEGS, "PNG", "TIFF")
+_TURNED_IN_ROWS = (1, 2)  # the orientations that leave a row a row, and the first one the first
+_TURNED_IN_BANDS = (*_TURNED_IN_ROWS, *FROM_BELOW)
 
 
 def whole_because(image: ImageFile.ImageFile, header: Header, file: WatchedFile) -> Whole | None:
     """Why the image has to be decoded as a whole; None if its rows can stream."""
-    has_scans = header.kind in _JPEGS and not jpeg.comes_row_by_row(file)
+    has_scans = header.kind in JPEGS and not jpeg.comes_row_by_row(file)
     because = _because_of_its_kind(image, header, has_scans) or _because_of_its_pixels(image, header, file)
     return Whole(*because, held_beside(image, has_scans)) if because else None
 
@@ -35,11 +37,9 @@ def _because_of_its_kind(image: ImageFile.ImageFile, header: Header, has_scans: 
 
 
 def _because_of_its_pixels(image: ImageFile.ImageFile, header: Header, file: WatchedFile) -> tuple[str, str] | None:
-    if header.mode not in mapped.BYTES_A_PIXEL or "transparency" in image.info:
-        return "neither plain grey nor plain RGB", "save it as RGB"
-    if not is_srgb(space_of(image).profile):
-        return "in a colour space of its own", "save it as sRGB"
-    if orientation(image) != 1:
+    if needs_all_pixels(image, samples_of(image)):
+        return "an image whose range of values is not declared", "save it with 16 bits a sample"
+    if orientation(image) not in (_TURNED_IN_BANDS if header.kind == "TIFF" else _TURNED_IN_ROWS):
         return "turned by its EXIF orientation", "save it upright"
     if header.kind == "PNG" and png.says_more_at_the_end(file.fileno()):
         return "a PNG that may be turned or converted at its end", "save it anew"

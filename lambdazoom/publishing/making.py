@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from lambdazoom.imaging import formats, signatures
-from lambdazoom.imaging.decode import Source, open_source
+from lambdazoom.imaging.decode import open_source
 from lambdazoom.imaging.memory import resident_memory
 from lambdazoom.imaging.needs import MemoryLimit
+from lambdazoom.imaging.source import Source
 from lambdazoom.imaging.tiler import Tile, Tiling, tile
 from lambdazoom.metadata.exiftool import Metadata
 from lambdazoom.metadata.facts import caption
