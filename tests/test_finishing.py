@@ -123,6 +123,18 @@ def test_strips_and_regions_of_any_height_make_the_same(
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize("kind", ["JPEG, wide gamut", "JPEG, CMYK", "PNG, RGBA"])
+def test_wide_images_whose_last_rows_are_converted_before_the_end_is_read(kind: str, medium: Image.Image, tmp_path: Path) -> None:
+    """Of these, 64 rows are more than a region: the memory that tells how far a JPEG has come may have been given back."""
+    wide = Image.new("RGB", (14 * MEDIUM[0], 200))
+    for left in range(0, wide.width, MEDIUM[0]):
+        wide.paste(medium.crop((0, 0, MEDIUM[0], 200)), (left, 0))
+    path, way = write(kind, wide, tmp_path / "image")
+    found = decode(path, "image", MAX_PIXELS)  # which converts rows as soon as they are there
+    assert found.way == way
+    assert found.pixels.tobytes() == in_one_piece(path).tobytes()
+
+
 STREAMED_TURNS = {"JPEG": (1, 2), "PNG": (1, 2), "TIFF": (1, 2, 3, 4)}
 
 
