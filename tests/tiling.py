@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageCms, ImageOps
 
 from lambdazoom.imaging.decode import open_source
+from lambdazoom.imaging.formats import Wishes
 from lambdazoom.imaging.tiler import Picture, Tile, tile
 from lambdazoom.model.geometry import Pyramid, Recipe
 
@@ -34,9 +35,11 @@ class Cut:
 
 def cut(path: Path, recipe: Recipe | None = None, workers: int | None = None, watch: Callable[[Tile], None] | None = None) -> Cut:
     """The tiles of a file, as `tile` makes them; `watch` sees each one first."""
-    with open_source(path, path.name, MAX_PIXELS) as source:
+    recipe = recipe or Recipe()
+    wishes = Wishes(background=None if recipe.keeps_alpha else recipe.background)
+    with open_source(path, path.name, MAX_PIXELS, wishes) as source:
         source.load()
-        pyramid, done = Pyramid(source.width, source.height, recipe or Recipe()), Cut(source.way, (source.width, source.height))
+        pyramid, done = Pyramid(source.width, source.height, recipe), Cut(source.way, (source.width, source.height))
 
         def sink(each: Tile) -> None:
             if watch:

@@ -11,7 +11,13 @@ from lambdazoom.imaging import mapped
 from lambdazoom.imaging.memory import PixelMemory, pixel_memory
 from lambdazoom.model.geometry import Level
 
+_HALVED_ROWS = 32  # at once, where that takes copies
 LEAST_BYTES = 8 << 20  # of a smaller level nothing is given back: it is little, and the thumbnail is made of one
+
+
+def mode_of_halves(mode: str) -> str:
+    """The mode of all smaller levels, where the image has this one: with alpha, colours are premultiplied by it once and for all."""
+    return "RGBa" if mode == "RGBA" else mode
 
 
 class Rows(NamedTuple):
@@ -22,7 +28,7 @@ class Rows(NamedTuple):
 
 
 class Canvas:
-    """One level's pixels, mode RGB or L, over memory of our own that goes back to the system row by row.
+    """One level's pixels, mode RGB, L or one with alpha, over memory of our own that goes back to the system row by row.
 
     `rows` from the top are there. Where our own memory can't be had, and where the pixels are there already, it holds all of
     them until it is closed.
@@ -31,7 +37,7 @@ class Canvas:
     def __init__(self, level: Level, mode: str, pixels: Image.Image | None = None, is_decoded_into: bool = False) -> None:
         self.level = level
         self.rows = 0
-        self.stride = level.width * mapped.BYTES_A_PIXEL[mode]
+        self.stride = level.width * mapped.bytes_a_pixel(mode)
         self._size = self.stride * level.height
         self.memory: PixelMemory | None = None
         if pixels is None and (is_decoded_into or self._size >= LEAST_BYTES) and mapped.can_map():
@@ -76,16 +82,23 @@ class Canvas:
     def halve_into(self, smaller: "Canvas", tile_row: int) -> Rows:
         """Halve a complete tile row into the next smaller level (box filter); the rows that became complete there.
 
-        An odd last column or row is the mean of what there is of it.
+        An odd last column or row is the mean of what there is of it. What is transparent gives its colour as far as it is seen.
         """
         # of two rows that belong together, one may be in the next tile row: then both are left to that one
         top, bottom = (tile_row + step for step in (0, 1))
         is_last = bottom == self.level.rows
         rows = Rows(top * self.level.tile_size // 2, smaller.level.height if is_last else bottom * self.level.tile_size // 2)
-        if rows.bottom > rows.top:
-            box = (0, 2 * rows.top, self.level.width, min(2 * rows.bottom, self.level.height))
-            smaller.pixels.paste(self.pixels.reduce(2, box), (0, rows.top))
+        step = _HALVED_ROWS if self.pixels.mode == "RGBA" else max(1, rows.bottom - rows.top)
+        for upper in range(rows.top, rows.bottom, step):
+            lower = min(upper + step, rows.bottom)
+            box = (0, 2 * upper, self.level.width, min(2 * lower, self.level.height))
+            smaller.pixels.paste(self._halved(box), (0, upper))
         return rows
+
+    def _halved(self, box: tuple[int, int, int, int]) -> Image.Image:
+        if self.pixels.mode == "RGBA":
+            return self.pixels.crop(box).convert(mode_of_halves("RGBA")).reduce(2)
+        return self.pixels.reduce(2, box)
 
     def finish(self, tile_row: int) -> None:
         """Say that a tile row is cut and halved: with all above it done too, its memory goes back."""

@@ -33,13 +33,13 @@ class ColourSpace:
 class Conversion:
     """How the pictures of one image become 8-bit sRGB: settled once, then done with any part of it, on any thread.
 
-    `mode` is that of what comes out, RGB or L; `remarks` tell what a reader should know. Transparency is composited on the
-    background, colours are converted from their space (relative colorimetric, black point compensation); a broken profile
-    counts as none and is remarked on.
+    `mode` is that of what comes out, RGB or L, or RGBA where transparency is kept; `remarks` tell what a reader should know.
+    Otherwise transparency is composited on the background. Colours are converted from their space (relative colorimetric,
+    black point compensation); a broken profile counts as none and is remarked on.
     """
 
-    def __init__(self, image: Image.Image, samples: Samples, space: ColourSpace, background: str = WHITE) -> None:
-        """Of `image`, opened, the pixels are looked at only where `needs_all_pixels` says so."""
+    def __init__(self, image: Image.Image, samples: Samples, space: ColourSpace, background: str | None = WHITE) -> None:
+        """Of `image`, opened, the pixels are looked at only where `needs_all_pixels` says so. No background: transparency is kept."""
         self._reduction = reduction(image, samples)
         self._is_deep, self._background = samples.bits > 8, background
         self._profile = space.profile if image.mode != "LAB" and not is_srgb(space.profile) else None
@@ -48,10 +48,11 @@ class Conversion:
         self._has_alpha = False
         trial = self(_one_pixel_of(image))
         self.mode = trial.mode
-        self.is_needed = image.mode != self.mode or any(self._transforms.values()) or self._has_alpha
+        is_composited = self._has_alpha and background is not None
+        self.is_needed = image.mode != self.mode or any(self._transforms.values()) or is_composited
         if self._profile and space.remark:
             self._remarks.append(space.remark)
-        if self._has_alpha:
+        if is_composited:
             self._remarks.append(f"Transparent parts are shown on {'white' if background == WHITE else background}.")
         self.remarks = tuple(self._remarks)
 
@@ -72,7 +73,7 @@ class Conversion:
             image = image.convert("L" if image.mode in ("L", "LA") else "RGB")
         if alpha:
             self._has_alpha = True
-            image = _on(self._background, image, alpha)
+            image = _on(self._background, image, alpha) if self._background else _with(alpha, image)
         image.info = {}  # Pillow would write comments and profiles from here into every tile
         return image
 
@@ -173,6 +174,12 @@ def _on(background: str, image: Image.Image, alpha: Image.Image) -> Image.Image:
     if alpha.getextrema() == (255, 255):
         return image  # most parts of most pictures
     return Image.composite(image, Image.new(image.mode, image.size, background), alpha)
+
+
+def _with(alpha: Image.Image, image: Image.Image) -> Image.Image:
+    image = image.convert("RGB")
+    image.putalpha(alpha)
+    return image
 
 
 def _alpha(image: Image.Image, is_deep: bool) -> Image.Image | None:

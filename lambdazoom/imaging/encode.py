@@ -34,13 +34,16 @@ class TileEncoder:
         self._opened: list[BinaryIO] = []  # one for each thread
 
     def encode(self, image: Image.Image, box: Box) -> bytes:
-        """The box as one file, in the recipe's format; `image` is RGB or L, and these pixels are not written to meanwhile."""
+        """The box as one file, in the recipe's format; `image` is RGB or L; RGBA or RGBa only where that is not JPEG.
+
+        These pixels are not written to meanwhile.
+        """
         scratch = self._scratch_file()
         scratch.seek(0)
         if self._is_direct:
             mapped.encode_jpeg(image, box, self._recipe.quality, self._recipe.subsampling, scratch.fileno())
         else:
-            image.crop(box).save(scratch, **self._options)
+            straight(image.crop(box)).save(scratch, **self._options)
         # the encoder writes through the descriptor, past the file object's own idea of where it stands
         length = os.lseek(scratch.fileno(), 0, os.SEEK_CUR)
         return os.pread(scratch.fileno(), length, 0)
@@ -58,13 +61,20 @@ class TileEncoder:
         return opened
 
 
-def thumbnail(image: Image.Image) -> bytes:
-    """A JPEG of the image, RGB or L, whose longer side is THUMBNAIL_SIDE pixels at most."""
-    small = image.copy()
+def thumbnail(image: Image.Image, background: str) -> bytes:
+    """A JPEG of the image, RGB, L, RGBA or RGBa, whose longer side is THUMBNAIL_SIDE pixels at most."""
+    small = straight(image.copy())
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    if small.mode == "RGBA":
+        small = Image.composite(small.convert("RGB"), Image.new("RGB", small.size, background), small.getchannel("A"))
     with _anonymous_file() as scratch:
         small.save(scratch, "JPEG", quality=85, subsampling="4:2:0", optimize=False)
         return os.pread(scratch.fileno(), os.lseek(scratch.fileno(), 0, os.SEEK_CUR), 0)
+
+
+def straight(image: Image.Image) -> Image.Image:
+    """The picture with its colours as they are stored in files: not premultiplied by alpha."""
+    return image.convert("RGBA") if image.mode == "RGBa" else image
 
 
 def _anonymous_file() -> BinaryIO:

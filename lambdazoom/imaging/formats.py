@@ -34,10 +34,13 @@ FORMATS = "requirements-formats.txt"  # the packages that open further formats
 
 @dataclass(frozen=True)
 class Wishes:
-    """How a file is to be read: `page` counts from 0, None is the largest; `background`, as #rrggbb, shows through transparent parts."""
+    """How a file is to be read: `page` counts from 0, None is the largest.
+
+    `background`, as #rrggbb, shows through transparent parts; with None they stay transparent.
+    """
 
     page: int | None = None
-    background: str = WHITE
+    background: str | None = WHITE
     accepts_truncated: bool = False
 
 

@@ -17,7 +17,7 @@ from lambdazoom.model.geometry import Level, Pyramid
 _WORKING = 10 << 20  # what Pillow's codecs and the threads take, whatever the image
 _TILE_COPIES = 3  # of the tile that a thread encodes: its pixels, what an encoder makes of them, its bytes
 _FINISHING = 21  # bytes a pixel: cut out, turned, and at the height of a conversion
-_GREY = ("1", "L", "LA", "La")  # these, and all of 16 bits, become grey tiles
+_GREY, _VEILED_GREY = ("1", "L"), ("LA", "La")  # these, and all of 16 bits, become grey tiles
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def decoded_whole(pyramid: Pyramid, mode: str, whole: Whole) -> int:
     """Bytes for an image of this mode that is there as a whole before its first tile."""
     pixels, held, image = pyramid.width * pyramid.height, whole.held, mapped.bytes_a_pixel(mode)
     loading = int(pixels * (image + max(held.decoding, held.kept))) + held.piece
-    tiled = "L" if mode in _GREY or mode.startswith("I") else "RGB"
+    is_grey = mode in _GREY or mode.startswith("I") or (mode in _VEILED_GREY and not pyramid.recipe.keeps_alpha)
+    tiled = "L" if is_grey else "RGB"
     cutting = int(pixels * (image + held.kept)) + sum(_window(level, pyramid, tiled) for level in pyramid.levels[:-1])
     if held.is_finished:
         cutting += _window(pyramid.levels[-1], pyramid, tiled) + finishing(pyramid)
@@ -69,13 +70,13 @@ def check(name: str, kind: str, advice: str, needed: int, limit: MemoryLimit) ->
 
 def _working(pyramid: Pyramid) -> int:
     side = pyramid.recipe.tile_size + 2 * pyramid.recipe.overlap
-    tile = min(side, pyramid.width) * min(side, pyramid.height) * mapped.BYTES_A_PIXEL["RGB"]
+    tile = min(side, pyramid.width) * min(side, pyramid.height) * mapped.bytes_a_pixel("RGB")
     return _WORKING + available_cores() * _TILE_COPIES * tile
 
 
 def _window(level: Level, pyramid: Pyramid, mode: str, rows_at_once: int = 0) -> int:
     """The most that a level holds at once."""
-    stride = level.width * mapped.BYTES_A_PIXEL[mode]
+    stride = level.width * mapped.bytes_a_pixel(mode)
     if stride * level.height < LEAST_BYTES:
         return stride * level.height
     halvings = len(pyramid.levels) - 1 - level.index

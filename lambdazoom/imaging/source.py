@@ -21,7 +21,7 @@ from lambdazoom.model.geometry import Pyramid
 
 
 class Source:
-    """An opened image, ready to be cut into tiles: `width` and `height` are in pixels, upright, `mode` is RGB or L.
+    """An opened image, ready to be cut into tiles: `width` and `height` are in pixels, upright, `mode` is RGB, L or RGBA.
 
     `way` names how its pixels are read; `remarks` are sentences on what was changed on the way, all of them there after `pour`.
     """

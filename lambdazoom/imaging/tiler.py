@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 
 from PIL import Image
 
-from lambdazoom.imaging.canvas import Canvas, Rows
+from lambdazoom.imaging.canvas import Canvas, Rows, mode_of_halves
 from lambdazoom.imaging.encode import THUMBNAIL_SIDE, TileEncoder, thumbnail
 from lambdazoom.model.geometry import Pyramid
 
@@ -51,11 +51,11 @@ class Tiling:
 
 
 class Rowed(Protocol):
-    """Where rows come from: mode RGB or L, of the pyramid's size."""
+    """Where rows come from: mode RGB, L or RGBA, of the pyramid's size."""
 
     @property
     def mode(self) -> str:
-        """RGB or L."""
+        """RGB, L or RGBA."""
 
     @property
     def pixels(self) -> Image.Image | None:
@@ -85,9 +85,10 @@ class Tiler:
     """
 
     def __init__(self, pyramid: Pyramid, mode: str, sink: Sink, workers: int | None = None, pixels: Image.Image | None = None) -> None:
-        self._canvases = [Canvas(level, mode) for level in pyramid.levels[:-1]]
+        self._canvases = [Canvas(level, mode_of_halves(mode)) for level in pyramid.levels[:-1]]
         self._canvases.append(Canvas(pyramid.levels[-1], mode, pixels, is_decoded_into=True))
         self._encoder = TileEncoder(pyramid.recipe)
+        self._background = pyramid.recipe.background
         self._sink = sink
         self.workers = workers or available_cores()
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="tile")
@@ -244,7 +245,7 @@ class Tiler:
                 self._changed.notify_all()
 
     def _make_thumbnail(self) -> None:
-        self._thumbnail = thumbnail(self._thumbnail_level().pixels)
+        self._thumbnail = thumbnail(self._thumbnail_level().pixels, self._background)
 
     def _thumbnail_level(self) -> Canvas:
         """The smallest level that is at least as large as the thumbnail, else the image itself."""
@@ -254,13 +255,13 @@ class Tiler:
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels that are all there already, mode RGB or L."""
+    """Pixels that are all there already, mode RGB, L or RGBA."""
 
     pixels: Image.Image
 
     @property
     def mode(self) -> str:
-        """RGB or L."""
+        """RGB, L or RGBA."""
         return self.pixels.mode
 
     def pour(self, tiler: Tiler) -> None:

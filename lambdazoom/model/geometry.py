@@ -11,7 +11,7 @@ from html import escape
 from typing import NamedTuple
 
 NAMESPACE = "http://schemas.microsoft.com/deepzoom/2008"
-ENGINE = 2  # raised when the same recipe starts to give other tiles
+ENGINES = {"jpg": 2, "png": 3, "webp": 3}  # raised when the same recipe starts to give other tiles
 
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 SUBSAMPLINGS = ("4:2:0", "4:4:4")
@@ -40,7 +40,7 @@ class Recipe:
     `tile_size` is the side of a tile without overlap, `overlap` the pixels shared across each inner edge, `format` a key of
     CONTENT_TYPES and at the same time the tiles' file name extension, `quality` that of JPEG or WebP, 1 to 100, and
     `subsampling`, one of SUBSAMPLINGS, tells whether JPEG tiles keep the colour of each pixel or of each four. `background`,
-    as #rrggbb in small letters, is what shows through transparent parts.
+    as #rrggbb in small letters, is what shows through transparent parts: in JPEG, and in thumbnails.
     """
 
     tile_size: int = 254
@@ -58,7 +58,12 @@ class Recipe:
             quality += f" {self.subsampling}"
         if self.background != WHITE:
             quality += f" {self.background}"
-        return f"{self.tile_size}+{self.overlap} {self.format}{quality} e{ENGINE}"
+        return f"{self.tile_size}+{self.overlap} {self.format}{quality} e{ENGINES[self.format]}"
+
+    @property
+    def keeps_alpha(self) -> bool:
+        """Whether transparent parts stay transparent in tiles."""
+        return self.format != "jpg"
 
     @property
     def content_type(self) -> str:

@@ -110,7 +110,9 @@ SETTINGS = (
         "How JPEG tiles keep colour: 4:2:0, one sample for four pixels, or 4:4:4, for fine coloured lines.",
         _one_of(SUBSAMPLINGS),
     ),
-    Setting("LAMBDAZOOM_BACKGROUND", WHITE, "What shows through transparent parts of an image, as #rrggbb: tiles are opaque.", _colour),
+    Setting(
+        "LAMBDAZOOM_BACKGROUND", WHITE, "What shows through transparent parts of an image, as #rrggbb: JPEG tiles are opaque.", _colour
+    ),
     Setting(
         "LAMBDAZOOM_TRUNCATED",
         "refuse",

@@ -67,7 +67,7 @@ def export(
     for path in (descriptor, tiles):
         if path.exists():
             raise StorageError(f"{display_name(str(path))} exists already. Remove it, or choose another folder.")
-    wishes = replace(wishes or Wishes(), background=recipe.background)
+    wishes = replace(wishes or Wishes(), background=None if recipe.keeps_alpha else recipe.background)
     name = display_name(image.name)
     with (
         raws.picture_of(image, name, lambda: _exiftool(exiftool)) as picture,

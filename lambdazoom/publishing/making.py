@@ -115,7 +115,8 @@ def _cut(path: Path, current: SourceObject, pulse: Pulse, workspace: Workspace) 
     image = ImageKey(current.key)
     pulse.stage("reading")
     settings = workspace.settings
-    wishes = formats.Wishes(background=settings.background, accepts_truncated=settings.truncated == "accept")
+    background = None if settings.recipe.keeps_alpha else settings.background
+    wishes = formats.Wishes(background=background, accepts_truncated=settings.truncated == "accept")
     with (
         raws.picture_of(path, image.display, lambda: nullcontext(workspace.exiftool)) as picture,
         open_source(picture.path, image.display, settings.max_pixels, wishes) as source,

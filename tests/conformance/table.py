@@ -138,7 +138,8 @@ _PAGE = """\
 `make conformance` makes a small file of each kind, reads it as the service does, compares the pixels with those of libvips, and prints this
 page. A test fails when a row changes, and when one differs from libvips without saying why.
 
-- **depth** to **orientation** are what the file holds. Tiles are 8-bit sRGB, or grey, upright, with transparent parts on a background.
+- **depth** to **orientation** are what the file holds. Tiles are 8-bit sRGB, or grey, upright; what is transparent is shown on a background
+  in JPEG tiles, as here, and stays transparent in PNG and WebP.
 - **way**: *row by row* and *band by band* stream, so that memory goes by the width of the image; *whole* is decoded before the first tile
   ([how](architecture.md)). **memory**: what each further pixel takes, beside a fixed share.
 - **against libvips**: the largest difference of a sample in 8 bits, or CIEDE2000 where decoders may differ. Its pixels are turned by
