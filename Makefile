@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test test-long test-deploy check bench bench-quick conformance requirements clean assets exiftool exiftool-dev chromium
+.PHONY: demo test test-long test-deploy check bench bench-quick bench-kinds conformance requirements clean assets exiftool exiftool-dev chromium
 
 demo: .venv/.done assets exiftool
 	@.venv/bin/python samples/draw.py data/source
@@ -41,6 +41,10 @@ bench: .venv-dev/.done exiftool-dev
 # the table against libvips, in two minutes once the images are drawn
 bench-quick: .venv-dev/.done
 	@.venv-dev/bin/python -m benchmarks.quick
+
+# kinds that have to be converted or turned, against libvips on the same work, ten minutes
+bench-kinds: .venv-dev/.done
+	@.venv-dev/bin/python -m benchmarks.kinds
 
 # what is deployed: requirements.txt and nothing else, for Zappa zips it
 .venv/.done: requirements.txt

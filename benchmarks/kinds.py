@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _draw([path for path in files.values() if not path.exists()])
     ledger = Ledger(options.folder / "kinds.jsonl", machine.identity("kinds"))
     for name, path in files.items():
-        runs = {program: partial(_cut, command, path) for program, command in (("lambdazoom", _ours), ("libvips", _theirs))}
+        runs = {program: partial(_cut, command, path) for program, command in (("lambdazoom", _ours), ("libvips", dzsave_command))}
         in_turns(name, runs, options.rounds, ledger)
     print(f"medians of {options.rounds} runs in turns · {machine.machine()}\n{machine.versions()}\n")
     print(table(HEADER, list(_rows(names, ledger))))
@@ -57,7 +57,8 @@ def _ours(source: Path, target: Path) -> list[str | Path]:
     return [sys.executable, "-m", "lambdazoom", "tile", source, target.parent, "--json"]
 
 
-def _theirs(source: Path, target: Path) -> list[str | Path]:
+def dzsave_command(source: Path, target: Path) -> list[str | Path]:
+    """libvips, doing the same."""
     quality, tile_size, overlap = (str(number) for number in (RECIPE.quality, RECIPE.tile_size, RECIPE.overlap))
     return [sys.executable, "-m", "benchmarks.programs.finished_dzsave", source, target, quality, tile_size, overlap]
 

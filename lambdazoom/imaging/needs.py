@@ -15,7 +15,7 @@ from lambdazoom.model.errors import NeedsMoreMemory
 from lambdazoom.model.geometry import Level, Pyramid
 
 _WORKING = 10 << 20  # what Pillow's codecs and the threads take, whatever the image
-_TILE_COPIES = 3  # of the tile that a thread encodes: its pixels, what an encoder makes of them, its bytes
+_TILE_COPIES = {"jpg": 3, "png": 3, "webp": 7}  # of the tile that a thread encodes: its pixels, what an encoder makes of them, its bytes
 _FINISHING = 21  # bytes a pixel: cut out, turned, and at the height of a conversion
 _GREY, _VEILED_GREY = ("1", "L"), ("LA", "La")  # these, and all of 16 bits, become grey tiles
 
@@ -71,7 +71,7 @@ def check(name: str, kind: str, advice: str, needed: int, limit: MemoryLimit) ->
 def _working(pyramid: Pyramid) -> int:
     side = pyramid.recipe.tile_size + 2 * pyramid.recipe.overlap
     tile = min(side, pyramid.width) * min(side, pyramid.height) * mapped.bytes_a_pixel("RGB")
-    return _WORKING + available_cores() * _TILE_COPIES * tile
+    return _WORKING + available_cores() * _TILE_COPIES[pyramid.recipe.format] * tile
 
 
 def _window(level: Level, pyramid: Pyramid, mode: str, rows_at_once: int = 0) -> int:
