@@ -21,7 +21,7 @@ from lambdazoom.imaging.formats import looks_like_an_image
 from lambdazoom.imaging.previews import Preview, preview_of, with_orientation
 from lambdazoom.imaging.raw import is_raw
 from lambdazoom.imaging.signatures import is_image_name
-from lambdazoom.imaging.upright import orientation, upright
+from lambdazoom.imaging.upright import orientation, turned
 from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import ImageTooLarge, UnsupportedImage
 from lambdazoom.model.geometry import Recipe
@@ -228,7 +228,7 @@ def test_a_header_without_orientation_gets_one_and_keeps_its_flag_for_adobe_rgb(
         assert preview_of(told) == Preview(*SIZE, 6)
         with Image.open(io.BytesIO(told)) as image:
             assert orientation(image) == 6
-            assert same(upright(image).convert("RGB"), pixels(data).transpose(Image.Transpose.ROTATE_270))
+            assert same(turned(image, orientation(image)).convert("RGB"), pixels(data).transpose(Image.Transpose.ROTATE_270))
             assert (image.getexif().get_ifd(0x8769).get(0xA001) == 0xFFFF) == (data is flagged)
     broken = flagged[:24] + b"\xff" * 20 + flagged[44:]
     assert preview_of(with_orientation(broken, 6)) == Preview(*SIZE, 6)
