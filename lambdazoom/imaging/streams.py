@@ -116,7 +116,7 @@ class PngSource(PulledSource):
 
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""
-        return super().need(pyramid) + 16 * PIECE_BYTES
+        return super().need(pyramid) + 12 * PIECE_BYTES
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
@@ -146,7 +146,8 @@ class BandedSource(StreamedSource):
         on_the_way = (at_once + 1) * bands.largest + at_once * bands.piece
         if self.finish.is_needed:
             on_the_way += needs.finishing(pyramid) + at_once * self.width * bands.step * mapped.bytes_a_pixel(self.header.mode)
-        return needs.streamed(pyramid, self.mode, ahead, on_the_way)
+        # the tile row that is just coming is among those ahead
+        return needs.streamed(pyramid, self.mode, max(bands.step, ahead - pyramid.recipe.tile_size), on_the_way)
 
     def load(self) -> None:
         """As of any source."""
