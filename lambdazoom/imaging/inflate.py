@@ -21,7 +21,7 @@ except ImportError:
 _DAMAGED: tuple[type[Exception], ...] = (zlib.error, getattr(inflating, "IsalError", zlib.error), struct.error)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
 _HEADER_BYTES = 33  # the signature, and IHDR, which comes first (W3C PNG, 5.2, 5.6)
-_READ_BYTES, PIECE_BYTES = 64 << 10, 4 * 65535  # of compressed and of decompressed data at once
+_READ_BYTES, PIECE_BYTES = 64 << 10, 2 * 65535  # of compressed and of decompressed data at once
 _PIECES = 8  # decompressed, and not yet read
 _STORED_BYTES = 65535  # the most that a stored block can hold
 _ZLIB_HEADER, _LAST_BLOCK = b"\x78\x01", b"\x01\x00\x00\xff\xff"

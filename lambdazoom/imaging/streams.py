@@ -116,7 +116,7 @@ class PngSource(PulledSource):
 
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""
-        return super().need(pyramid) + 12 * PIECE_BYTES
+        return super().need(pyramid) + 20 * PIECE_BYTES
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
