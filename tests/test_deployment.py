@@ -118,3 +118,19 @@ def test_the_function_is_set_up_as_the_service_needs_it() -> None:
         "s3:LifecycleExpiration:*",
     ]
     assert by_function["on_schedule"]["expression"] == "rate(1 hour)"
+
+
+def test_zappa_takes_the_queue_for_dead_letters_as_the_document_says(tmp_path: Path) -> None:
+    assert '"dead_letter_arn"' in (PROJECT / "docs" / "deploy.md").read_text("utf-8")
+    arn = "arn:aws:sqs:eu-central-1:123456789012:failed-images"
+    settings = json.loads((PROJECT / "zappa_settings.json").read_text("utf-8"))
+    (stage,) = settings
+    settings[stage]["dead_letter_arn"] = arn
+    path = tmp_path / "zappa_settings.json"
+    path.write_text(json.dumps(settings), "utf-8")
+    program = (
+        "import json, sys; from zappa.cli import ZappaCLI; found = ZappaCLI(); found.api_stage = sys.argv[1]; "
+        "found.load_settings(sys.argv[2]); print(json.dumps(found.dead_letter_config))"
+    )
+    told = subprocess.run([sys.executable, "-c", program, stage, path], capture_output=True, text=True, check=True, cwd=PROJECT).stdout
+    assert json.loads(told.splitlines()[-1]) == {"TargetArn": arn}

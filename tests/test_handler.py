@@ -95,6 +95,24 @@ def test_after_two_runs_that_were_killed_the_second_repeat_gives_up(places: Fold
     assert "probably out of memory" in record.complaints[0]
 
 
+def test_a_message_of_the_dead_letter_queue_put_to_the_function_again_makes_what_is_left(places: Folders, workspace: Workspace) -> None:
+    """Lambda keeps the event as text when the last repeat has failed; somebody frees what was in the way, and sends it again."""
+    for key in ("one.jpg", "two.jpg"):
+        places.put(key, encoded(300, 200))
+    handler.on_object_event(event_of(places, "one.jpg"), Context(seconds=900))
+    in_the_way = Path(places.environment["LAMBDAZOOM_ZOOM"]) / ImageKey("two.jpg").pointer
+    in_the_way.mkdir()
+    message = json.dumps(event_of(places, "one.jpg", "two.jpg"))
+    with pytest.raises(Unfinished, match=r"1 of this event's images"):
+        handler.on_object_event(json.loads(message), Context(seconds=900))
+    assert states(workspace) == {"one.jpg": State.PUBLISHED}
+    first = {name: written for name, written in places.published().items() if "one.jpg" in name}
+    in_the_way.rmdir()
+    handler.on_object_event(json.loads(message), Context(seconds=900))
+    assert states(workspace) == dict.fromkeys(("one.jpg", "two.jpg"), State.PUBLISHED)
+    assert {name: written for name, written in places.published().items() if "one.jpg" in name} == first
+
+
 def test_without_a_context_time_does_not_end(places: Folders, workspace: Workspace) -> None:
     places.put("cat.jpg", encoded(300, 200))
     handler.on_object_event(event_of(places, "cat.jpg"), None)
