@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lambdazoom.imaging.formats import WatchedFile
 from lambdazoom.model.errors import CorruptImage
 from tests.conformance import fuzz
 from tests.conftest import picture
@@ -39,6 +40,14 @@ def test_a_case_is_the_same_each_time() -> None:
     assert [fuzz.damaged(data, random.Random(number)) for number in range(50)] == [
         fuzz.damaged(data, random.Random(number)) for number in range(50)
     ]
+
+
+def test_nobody_makes_room_for_more_than_a_file_holds(tmp_path: Path) -> None:
+    """Found by chance: Pillow reads from one tile of a TIFF to the next, which may be said to be terabytes away."""
+    path = tmp_path / "small.tif"
+    path.write_bytes(b"II*\0")
+    with WatchedFile(path) as file:
+        assert (file.read(1 << 50), file.read(1 << 50)) == (b"II*\0", b"")
 
 
 @pytest.mark.parametrize("factors", [0x00, 0x01, 0x10])

@@ -5,6 +5,7 @@ Signatures: the magic numbers of each format's specification, as Pillow's own re
 
 import errno
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ OPENED = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF"
 BROKEN = (OSError, SyntaxError, ValueError, ArithmeticError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
 
 MAX_SIDE = 2_000_000  # pixels: no row takes more than 8 MB, and no image more than 22 levels
+
+_MUCH = 1 << 20  # bytes
 
 FORMATS = "requirements-formats.txt"  # the packages that open further formats
 
@@ -70,6 +73,8 @@ class WatchedFile(io.BufferedReader):
     def read(self, size: int | None = -1) -> bytes:
         """As of any file."""
         self.on_read()
+        if size is not None and size > _MUCH:  # room is made for so many bytes, whatever the file has: a damaged one asks for terabytes
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
         return super().read(size)
 
 
