@@ -20,7 +20,7 @@ demo: .venv/.done assets exiftool
 	@.venv/bin/python -m lambdazoom serve --port $(PORT) --other-port-hint "make demo PORT={port}"
 
 test: .venv-dev/.done assets exiftool-dev chromium
-	.venv-dev/bin/python -m pytest -n 2 --dist worksteal
+	.venv-dev/bin/python -m pytest -n 3 --dist worksteal
 
 test-long: .venv-dev/.done assets exiftool-dev chromium
 	.venv-dev/bin/python -m pytest -m long --durations=10

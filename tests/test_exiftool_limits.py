@@ -23,7 +23,7 @@ from tests.conformance.seeds import by_pillow, chunk, drawn, with_chunks
 from tests.conftest import picture
 
 PROJECT = Path(__file__).parents[1]
-SECONDS = 15
+SECONDS = 8
 LARGE = (320, 240)
 
 

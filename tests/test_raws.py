@@ -4,7 +4,6 @@ The files are made by hand (tests/raws.py); the oracle is exiftool's own command
 """
 
 import io
-import os
 import subprocess
 import sys
 import tempfile
@@ -241,9 +240,13 @@ def test_what_is_no_jpeg_is_no_preview(data: bytes) -> None:
     assert preview_of(data) is None
 
 
-def test_a_raw_file_in_the_source_is_published_with_its_own_metadata(workspace: Workspace, source: Path) -> None:
+def test_a_raw_file_in_the_source_is_published_with_its_own_metadata(
+    workspace: Workspace, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "temporary"
+    private.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
     (source / "cat.nef").write_bytes(raws.nef(raws.jpeg(picture(900, 600)), (900, 600), 6))
-    left = set(os.listdir(tempfile.gettempdir()))  # noqa: PTH208
     record = settle(ImageKey("cat.nef"), workspace)
     assert record is not None
     assert (record.tiles and record.tiles.outcome, record.metadata and record.metadata.outcome) == (Outcome.DONE, Outcome.DONE)
@@ -251,7 +254,7 @@ def test_a_raw_file_in_the_source_is_published_with_its_own_metadata(workspace: 
     assert record.remarks == ("It is a raw camera file: its embedded preview of 600 × 900 pixels is shown.",)
     assert record.caption.camera == "NIKON D850"
     assert '"NEF"' in (workspace.metadata.read(ImageKey("cat.nef").metadata).data).decode()
-    assert set(os.listdir(tempfile.gettempdir())) == left  # noqa: PTH208
+    assert list(private.iterdir()) == []
 
 
 def test_one_that_is_refused_says_so_on_its_record(workspace: Workspace, source: Path) -> None:
