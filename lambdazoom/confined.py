@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
@@ -19,6 +20,8 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import limits, reports
 from lambdazoom.publishing.reports import End
 from lambdazoom.stopping import stopped_by_sigterm
+
+log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.1  # progress is told
 STOP_SECONDS = 3.0
@@ -30,6 +33,7 @@ def process(image: ImageKey, asked: bool, recipe: bool, run: str, settings: Sett
     with suppress(KeyboardInterrupt), stopped_by_sigterm():  # the parent knows that it asked for it
         _end_with_the_parent()
         limits.confine(settings)
+        settings = replace(settings, memory_limit=limits.memory(settings) // 10**6)  # so that what needs more is not even begun
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
         told = _Told()
         told.send(End(_settle(image, asked, recipe, run, settings, told)))
@@ -45,6 +49,9 @@ def _settle(image: ImageKey, asked: bool, recipe: bool, run: str, settings: Sett
             settle(image, workspace, told.progress, asked, recipe, run)
     except LambdaZoomError as error:
         return str(error)
+    except Exception as error:  # as among the workers: it must not pass for a decoder's crash
+        log.exception("%s: unexpected error", image.display)
+        return f"It met an unexpected error ({type(error).__name__}). Please report it."
     return ""
 
 

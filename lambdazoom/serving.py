@@ -53,6 +53,7 @@ def run(settings: Settings, host: str, port: int) -> None:
             stack.enter_context(Watch(workspace.source, workers.put))
             stack.enter_context(Housekeeping(workspace, workers.put))
         stack.enter_context(Chores(workspace))
+        stack.callback(workspace.stopping.set)  # first of all: what ends now was not ended by its image
         stack.enter_context(stopped_by_sigterm())
         server.run()  # returns on KeyboardInterrupt
     click.echo("\nStopped. What was not finished goes on with the next start.")

@@ -62,7 +62,7 @@ def test_no_damaged_file_is_read_otherwise_than_it_should(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr[-3000:]
     counts = {name: int(count) for name, count in re.findall(r"([a-z-]+)=(\d+)", done.stdout)}
     assert fuzz.WRONG not in counts, done.stderr[:3000]
-    assert sum(counts.values()) >= len(fuzz.files()) + 200
+    assert sum(counts.values()) >= len(fuzz.files()) + 60
     assert {"read", "exiftool-failed", "raw-shown", "raw-unsupported-image"} <= set(counts)
     assert list(tmp_path.iterdir()) == []
 
@@ -100,7 +100,7 @@ def test_a_preview_of_more_bytes_than_are_taken_is_refused(exiftool: ExifTool, s
 
 
 def test_a_hung_exiftool_ends_the_taking_out_and_the_next_file_is_shown(exiftool_bundle: Path, sound: Path) -> None:
-    with ExifTool(exiftool_bundle, seconds=2) as exiftool:
+    with ExifTool(exiftool_bundle, seconds=5) as exiftool:
         exiftool.read(sound)
         child = exiftool.pid
         assert child is not None

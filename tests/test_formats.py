@@ -209,12 +209,15 @@ def test_transparent_entries_of_a_palette_are_shown_on_white(tmp_path: Path) -> 
     ("depth", "colour_type", "row", "transparent"),
     [
         (1, 0, b"\x50", b"\0\0"),
+        (2, 0, b"\xc7", b"\0\x03"),
+        (4, 0, b"\x0f\xf3", b"\0\x0f"),
         (8, 0, bytes((5, 9, 5, 200)), b"\0\x05"),
         (8, 2, bytes((5, 9, 5, 200, 7, 7, 1, 2, 3, 5, 9, 5)), b"\0\x05\0\x09\0\x05"),
         (16, 0, struct.pack(">4H", 0x1234, 0x8000, 0xFFFF, 0x1234), b"\x12\x34"),
+        (16, 0, struct.pack(">4H", 0, 1, 128, 129), b"\0\0"),
         (16, 2, struct.pack(">12H", 0x1234, 1, 2, 0x8000, 3, 4, 0, 0, 0, 0x1234, 1, 2), b"\x12\x34\0\x01\0\x02"),
     ],
-    ids=["1-bit", "grey", "colour", "16-bit grey", "16-bit colour"],
+    ids=["1-bit", "2-bit", "4-bit", "grey", "colour", "16-bit grey", "16-bit grey and its neighbours", "16-bit colour"],
 )
 def test_the_colour_that_a_png_calls_transparent_is_shown_as_white(
     depth: int, colour_type: int, row: bytes, transparent: bytes, tmp_path: Path

@@ -70,7 +70,6 @@ with ExifTool(spy) as exiftool:
     done = run(sys.executable, "-c", program, spy, *names, environment={"AWS_SECRET_ACCESS_KEY": secret})
     assert done.stdout.endswith("JPEG\n"), done.stderr
     assert secret in (tmp_path / "found-before").read_text(errors="replace"), "the attack works on a process that is not hidden"
-    assert "Permission denied" not in (tmp_path / "refused-before").read_text()
     assert secret not in (tmp_path / "found").read_text(errors="replace")
     refused = (tmp_path / "refused").read_text()
     assert refused.count("Permission denied") == 3, refused

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from functools import lru_cache
 
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageMath
 from PIL.PngImagePlugin import PngImageFile
 
 from lambdazoom.imaging import profiles
@@ -41,7 +41,7 @@ class Conversion:
     def __init__(self, image: Image.Image, samples: Samples, space: ColourSpace, background: str | None = WHITE) -> None:
         """Of `image`, opened, the pixels are looked at only where `needs_all_pixels` says so. No background: transparency is kept."""
         self._reduction = reduction(image, samples)
-        self._is_deep, self._background = samples.bits > 8, background
+        self._bits, self._background = samples.bits, background
         self._profile = space.profile if image.mode != "LAB" and not is_srgb(space.profile) else None
         self._transforms: dict[str, ImageCms.ImageCmsTransform | None] = {}
         self._remarks = [self._reduction.remark] if self._reduction else []
@@ -58,6 +58,7 @@ class Conversion:
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """A part of the image, or all of it: its mode is the image's, and it has its palette and information."""
+        veil = _alpha_of_deep(image) if self._reduction else None
         if self._reduction:
             image = self._reduction(image)
         if image.mode == "1":
@@ -66,7 +67,7 @@ class Conversion:
             image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
         if image.mode == "LAB":
             image = self._transformed(image)
-        alpha = _alpha(image, self._is_deep)
+        alpha = veil or _alpha(image, self._bits)
         if self._profile:
             image = self._transformed(image.convert(_OPAQUE[image.mode]) if image.mode in _OPAQUE else image)
         if image.mode not in ("RGB", "L") or alpha:
@@ -182,11 +183,22 @@ def _with(alpha: Image.Image, image: Image.Image) -> Image.Image:
     return image
 
 
-def _alpha(image: Image.Image, is_deep: bool) -> Image.Image | None:
+def _alpha_of_deep(image: Image.Image) -> Image.Image | None:
+    """Of grey of more than 8 bits, in which one value is transparent: told before it looks like its neighbours."""
+    value = image.info.get("transparency")
+    if not isinstance(value, int):
+        return None
+    alpha: Image.Image = ImageMath.lambda_eval(lambda given: given["convert"]((given["grey"] != value) * 255, "L"), grey=image.convert("I"))
+    return alpha
+
+
+def _alpha(image: Image.Image, bits: int) -> Image.Image | None:
     if "transparency" in image.info and image.mode in ("L", "RGB"):
         colour = image.info["transparency"]
-        if isinstance(colour, tuple) and is_deep:  # Pillow keeps the high bytes of each sample
+        if isinstance(colour, tuple) and bits > 8:  # Pillow keeps the high bytes of each sample
             image.info["transparency"] = tuple(part >> 8 for part in colour)
+        elif isinstance(colour, int) and bits < 8:  # and spreads what has fewer bits over all values
+            image.info["transparency"] = colour * 255 // (2**bits - 1)
         return image.convert("RGBA").getchannel("A")
     return image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
 

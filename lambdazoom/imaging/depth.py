@@ -15,6 +15,7 @@ from lambdazoom.model.errors import UnsupportedImage
 
 _BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 340, 341  # TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
+_PNG_BITS = {"I;16B": 16, "RGB;16B": 16, "LA;16B": 16, "RGBA;16B": 16, "L;2": 2, "L;4": 4}  # of what Pillow's reader calls so
 _REDUCED = ("HEIF", "AVIF")  # of 10 or 12 bits a sample; what opens them makes that 8
 _SCALE = 257  # 65,535 / 257 = 255
 _SAMPLE_SIDE = 1024  # of the regular sample of pixels that percentiles are taken from
@@ -49,8 +50,8 @@ def samples_of(image: Image.Image) -> Samples:
         tags = image.tag_v2
         bits = max(tags.get(_BITS, (1,)))
         return Samples(bits, tags.get(_PHOTOMETRIC) == 0, _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max))
-    if isinstance(image, PngImageFile) and image.tile and "16B" in str(image.tile[0].args):
-        return Samples(16)
+    if isinstance(image, PngImageFile) and image.tile:
+        return Samples(_PNG_BITS.get(str(image.tile[0].args), 8))
     if image.format in _REDUCED:
         return Samples(_bits_of_heif(image))
     return Samples(16 if is_deep_grey(image) else 8)
@@ -95,10 +96,7 @@ class Reduction:
         """Any part of the image, in mode L."""
         deep = picture if picture.mode == self.through else picture.convert(self.through)
         # beyond either end Pillow stops at black and white
-        reduced = deep.point(lambda value: value * self.factor + self.offset).convert("L")
-        if "transparency" in picture.info:
-            reduced.info["transparency"] = round(picture.info["transparency"] / _SCALE)
-        return reduced
+        return deep.point(lambda value: value * self.factor + self.offset).convert("L")
 
 
 def needs_all_pixels(image: Image.Image, samples: Samples) -> bool:

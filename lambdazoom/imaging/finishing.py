@@ -10,7 +10,7 @@ from PIL import Image
 
 from lambdazoom.imaging.canvas import Canvas, Rows
 from lambdazoom.imaging.colour import Conversion
-from lambdazoom.imaging.upright import stored_box, turned, upright_size
+from lambdazoom.imaging.upright import SIDEWAYS, stored_box, turned, upright_size
 
 STRIP_PIXELS = 1 << 18
 _LEAST_ROWS = 64  # of those that were columns: a strip of a few pixels' width would be slow to gather
@@ -36,11 +36,15 @@ class Finish:
 
     def strips(self, rows: Rows, width: int) -> Iterator[Rows]:
         """The rows in parts."""
-        step = max(STRIP_PIXELS // width, _LEAST_ROWS if self.orientation > 4 else 1)
+        step = max(STRIP_PIXELS // width, _least_rows(self.orientation))
         for top in range(rows.top, rows.bottom, step):
             yield Rows(top, min(rows.bottom, top + step))
 
 
-def strip_pixels(width: int) -> int:
+def strip_pixels(width: int, orientation: int) -> int:
     """The most pixels that a strip of upright rows so wide can have."""
-    return max(STRIP_PIXELS, _LEAST_ROWS * width)
+    return max(STRIP_PIXELS, _least_rows(orientation) * width)
+
+
+def _least_rows(orientation: int) -> int:
+    return _LEAST_ROWS if orientation in SIDEWAYS else 1

@@ -19,6 +19,7 @@ _DECODING = {"WEBP": 13.0, "JPEG2000": 16.5, "AVIF": 8.0, "HEIF": 8.0}
 _KEPT = {"WEBP": 8.5}
 _COEFFICIENT = 2  # bytes: what libjpeg keeps of each sample, where it can't decode row by row (libjpeg.txt, "Memory management")
 
+_WITH_ALPHA = ("RGBA", "LA", "La", "RGBa", "PA")
 _SAMPLE_BYTES = 48 << 20  # of the sorted sample of pixels that percentiles are taken from
 
 
@@ -26,13 +27,22 @@ _SAMPLE_BYTES = 48 << 20  # of the sorted sample of pixels that percentiles are 
 class Held:
     """Bytes a pixel beside the image: by its decoder while it decodes, and until the image is closed.
 
-    `piece` in bytes, while it decodes. `is_finished` tells whether the pixels are converted or turned on their way to the tiles.
+    `piece` in bytes, while it decodes. `orientation` is what is left to be done of it on the way to the tiles; `is_converted` tells
+    whether colours come by a profile, `is_plain` that the pixels stay as they are.
     """
 
     decoding: float = 0.0
     kept: float = 0.0
     piece: int = 0
-    is_finished: bool = False
+    orientation: int = 1
+    is_converted: bool = False
+    has_alpha: bool = False
+    is_plain: bool = True
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the pixels are converted or turned on their way to the tiles."""
+        return self.orientation != 1 or not self.is_plain
 
 
 def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
@@ -40,13 +50,15 @@ def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
     kind = image.format or ""
     decoding = _COEFFICIENT * _samples(image) if has_scans else _DECODING.get(kind, 0.0)
     piece = tiff.bytes_of_piece(image) if isinstance(image, TiffImageFile) else 0
-    is_turned = orientation(image) != 1
-    if is_turned and kind == "TIFF":  # by Pillow
-        decoding, is_turned = decoding + bytes_a_pixel(image.mode), False
+    left = orientation(image)
+    if left != 1 and kind == "TIFF":  # by Pillow
+        decoding, left = decoding + bytes_a_pixel(image.mode), 1
     if needs_all_pixels(image, samples_of(image)):
         piece += _SAMPLE_BYTES
-    is_plain = image.mode in BYTES_A_PIXEL and "transparency" not in image.info and is_srgb(space_of(image).profile)
-    return Held(decoding, _KEPT.get(kind, 0.0), piece, is_turned or not is_plain)
+    is_converted = not is_srgb(space_of(image).profile)
+    has_alpha = "transparency" in image.info or image.mode in _WITH_ALPHA
+    is_plain = image.mode in BYTES_A_PIXEL and not has_alpha and not is_converted
+    return Held(decoding, _KEPT.get(kind, 0.0), piece, left, is_converted, has_alpha, is_plain)
 
 
 def _samples(image: ImageFile.ImageFile) -> float:

@@ -17,7 +17,7 @@ from lambdazoom.model.geometry import Level, Pyramid
 _WORKING = 10 << 20  # what Pillow's codecs and the threads take, whatever the image
 _TILE_COPIES = {"jpg": 3, "png": 3, "webp": 7}  # of the tile that a thread encodes: its pixels, what an encoder makes of them, its bytes
 _FINISHING = 21  # bytes a pixel: cut out, turned, and at the height of a conversion
-_GREY, _VEILED_GREY = ("1", "L"), ("LA", "La")  # these, and all of 16 bits, become grey tiles
+_GREY = ("1", "L", "LA", "La")  # these, and all of 16 bits, become grey tiles
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,20 @@ def streamed(pyramid: Pyramid, mode: str, rows: int = 0, on_the_way: int = 0) ->
     return _working(pyramid) + on_the_way + sum(_window(level, pyramid, mode, rows) for level in pyramid.levels)
 
 
-def finishing(pyramid: Pyramid) -> int:
+def finishing(pyramid: Pyramid, orientation: int = 1) -> int:
     """Bytes that strips take while they are converted and turned."""
-    return available_cores() * strip_pixels(pyramid.width) * _FINISHING
+    return available_cores() * strip_pixels(pyramid.width, orientation) * _FINISHING
 
 
 def decoded_whole(pyramid: Pyramid, mode: str, whole: Whole) -> int:
     """Bytes for an image of this mode that is there as a whole before its first tile."""
     pixels, held, image = pyramid.width * pyramid.height, whole.held, mapped.bytes_a_pixel(mode)
     loading = int(pixels * (image + max(held.decoding, held.kept))) + held.piece
-    is_grey = mode in _GREY or mode.startswith("I") or (mode in _VEILED_GREY and not pyramid.recipe.keeps_alpha)
+    is_grey = (mode in _GREY or mode.startswith("I")) and not held.is_converted and not (held.has_alpha and pyramid.recipe.keeps_alpha)
     tiled = "L" if is_grey else "RGB"
     cutting = int(pixels * (image + held.kept)) + sum(_window(level, pyramid, tiled) for level in pyramid.levels[:-1])
     if held.is_finished:
-        cutting += _window(pyramid.levels[-1], pyramid, tiled) + finishing(pyramid)
+        cutting += _window(pyramid.levels[-1], pyramid, tiled) + finishing(pyramid, held.orientation)
     return _working(pyramid) + max(loading, cutting)
 
 

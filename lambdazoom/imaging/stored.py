@@ -32,7 +32,8 @@ class Stored:
 
     def reaches(self, row: int) -> bool:
         """Whether this row is there, or one near it; True where nobody can tell."""
-        return self._done > row or self.memory is None or self.memory.reaches(max(0, row) * self.stride)
+        # in this order: `finish` may give the row back in between, and says so before it does
+        return self.memory is None or self.memory.reaches(max(0, row) * self.stride) or self._done > row
 
     def finish(self, rows: Rows) -> None:
         """Say that these rows are needed no more, in any order, from any thread."""

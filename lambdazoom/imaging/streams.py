@@ -24,6 +24,7 @@ from lambdazoom.imaging.upright import FROM_BELOW, orientation
 from lambdazoom.model.geometry import Pyramid
 
 _BANDS_AHEAD = 4  # with fewer, decoding waits for encoding, and the other way round
+_MOST_ROWS_AHEAD = 1024  # of high bands fewer are ahead: they are work enough, and much memory
 
 
 class StreamedSource(Source):
@@ -50,7 +51,7 @@ class PulledSource(StreamedSource):
         if not self.finish.is_needed:
             return needs.streamed(pyramid, self.mode)
         # a row is in one mode or in the other: only if the first is wider, more is needed, beside what is not yet given back
-        wider = max(0, mapped.bytes_a_pixel(self.header.mode) - mapped.bytes_a_pixel(self.mode))
+        wider = max(0, mapped.stride(self.header.mode, 1) - mapped.bytes_a_pixel(self.mode))
         on_the_way = 2 * REGION + self.width * wider * rows_ahead(pyramid.recipe.tile_size)
         return needs.streamed(pyramid, self.mode, on_the_way=on_the_way + needs.finishing(pyramid))
 
@@ -136,7 +137,7 @@ class BandedSource(StreamedSource):
     def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, bands: tiff.Bands, descriptor: int) -> None:
         super().__init__(image, header, name, wishes)
         self._bands, self._descriptor = bands, descriptor
-        self._ahead = _BANDS_AHEAD * bands.step
+        self._ahead = max(bands.step, min(_BANDS_AHEAD * bands.step, _MOST_ROWS_AHEAD))
 
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""

@@ -18,7 +18,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 FROM_BELOW = (3, 4)  # whose first row is the last
-_SIDEWAYS = (5, 6, 7, 8)  # that swap width and height
+SIDEWAYS = (5, 6, 7, 8)  # that swap width and height
 _BACKWARDS = (*FROM_BELOW, 7, 8)  # whose first row is the last, or was the last column
 
 
@@ -50,15 +50,15 @@ def final_orientation(image: Image.Image) -> int:
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """Width and height once the picture is turned."""
-    return size[::-1] if orientation in _SIDEWAYS else size
+    return size[::-1] if orientation in SIDEWAYS else size
 
 
 def stored_box(rows: Rows, size: tuple[int, int], orientation: int) -> Box:
     """Where the upright picture's rows are in the picture of this size as it is stored; there they may be columns."""
     width, height = size
-    length = width if orientation in _SIDEWAYS else height
+    length = width if orientation in SIDEWAYS else height
     first, end = (length - rows.bottom, length - rows.top) if orientation in _BACKWARDS else rows
-    return Box(first, 0, end, height) if orientation in _SIDEWAYS else Box(0, first, width, end)
+    return Box(first, 0, end, height) if orientation in SIDEWAYS else Box(0, first, width, end)
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:

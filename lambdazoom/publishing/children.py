@@ -26,7 +26,7 @@ from lambdazoom.publishing.reports import End
 from lambdazoom.publishing.workers import Wish
 from lambdazoom.publishing.workspace import Workspace
 
-COMMAND = (sys.executable, "-m", "lambdazoom", "process")
+COMMAND = (sys.executable, "-P", "-m", "lambdazoom", "process")  # -P: no code of the current folder, which may be anybody's
 PACKAGES = Path(__file__).parents[2]
 
 PASSED_ON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH")
@@ -102,21 +102,20 @@ class InChild:
             report = reports.parse(text) if text else None
             if isinstance(report, Progress):
                 tell(report)
-            elif report:
+            elif report and end is None:
                 end, deadline = report, time.monotonic() + STOP_SECONDS
             if time.monotonic() > deadline:
                 break
             if end is None and stopping.is_set():
                 child.stop()
                 break
-            if allowed and limits.memory_taken(child.pid) > allowed:
+            if end is None and allowed and limits.memory_taken(child.pid) > allowed:
                 raise _out_of_memory(image, allowed)
         if end:
             return end
         if stopping.is_set():
             raise Interrupted(f"{image.display} was interrupted; nothing was published.")
-        died_of = child.died_of()
-        raise _out_of_time(image, settings) if died_of in (None, signal.SIGXCPU) else _crashed(image, died_of)
+        raise _cause(image, child.died_of(), settings)
 
 
 def environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
@@ -125,6 +124,15 @@ def environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
     told = {setting.name: settings.texts[setting.name] for setting in SETTINGS if not setting.is_secret}
     path = os.pathsep.join(filter(None, (str(PACKAGES), ours.get("PYTHONPATH"))))
     return {**passed, **told, "PYTHONPATH": path}
+
+
+def _cause(image: ImageKey, died_of: int | None, settings: Settings) -> LambdaZoomError:
+    """Why it ended without a word; `died_of` as the process tells it."""
+    if died_of in (None, signal.SIGXCPU):
+        return _out_of_time(image, settings)
+    if died_of in (0, signal.SIGTERM):  # systemd asks all processes of a service at once to end
+        return LambdaZoomError(f"The process that worked on {image.display} was stopped from outside. It is tried again.")
+    return _crashed(image, died_of)
 
 
 def _out_of_time(image: ImageKey, settings: Settings) -> OutOfTime:
@@ -141,7 +149,7 @@ def _crashed(image: ImageKey, died_of: int) -> Crashed:
     if died_of == signal.SIGKILL:
         sentence = f"The process that worked on {image.display} was killed, probably because the machine was out of memory."
         return Crashed(f"{sentence} Lower LAMBDAZOOM_JOBS or give it more memory, and retry.")
-    how = f"by {_NAMES.get(died_of, f'signal {died_of}')}" if died_of else "without a word"
+    how = f"by {_NAMES.get(died_of, f'signal {died_of}')}" if died_of > 0 else "without a word"
     sentence = f"The process that worked on {image.display} ended {how}: probably the file makes its decoder crash."
     return Crashed(f"{sentence} Save it anew with another program, and replace it in the source.")
 
@@ -179,9 +187,9 @@ class _Child:
             yield b""
 
     def died_of(self) -> int | None:
-        """The signal that ended it, 0 if it ended itself; None if it runs."""
+        """The signal that ended it; below 1 its exit code, negative; None if it runs."""
         code = self._process.poll()
-        return None if code is None else max(0, -code)
+        return None if code is None else -code
 
     def stop(self) -> None:
         """Ask it to end, and wait a while."""

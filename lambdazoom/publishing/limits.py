@@ -12,9 +12,10 @@ from pathlib import Path
 from lambdazoom.model.settings import Settings
 
 SHARE = 0.8  # of the machine's memory, that one image may take if no limit is set
-BYTES_A_PIXEL = 4 * 4 / 3  # that are mapped: Pillow's own four, and all levels below
+BYTES_A_PIXEL = 4 + 4 * 4 / 3  # that are mapped: as the file has them, as they are shown, and all levels below
 BESIDE = 1 << 30  # bytes that the stacks of threads and Python itself may map
 OPEN_FILES = 512
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
 CPU_MARGIN_SECONDS = 5  # between the signal that can be caught and the one that can't
 FIRST_TO_GO = 500  # of -1000 to 1000: when the machine has no memory left, the kernel ends this before who serves (proc(5))
 
@@ -24,9 +25,12 @@ def memory(settings: Settings) -> int:
     if settings.memory_limit:
         return settings.memory_limit * 10**6
     try:
-        return int(SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return 0
+    with suppress(OSError, ValueError):  # not in a container of its own, or one without a limit
+        there = min(there, int(_CONTAINER.read_text(encoding="ascii")))
+    return int(SHARE * there)
 
 
 def confine(settings: Settings) -> None:

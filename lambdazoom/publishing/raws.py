@@ -96,8 +96,10 @@ def _take_out(path: Path, name: str, exiftool: Callable[[], "AbstractContextMana
 
 def _largest(path: Path, found: "Carried", exiftool: "ExifTool") -> _Taken | None:
     """The picture of the most pixels, if one can be shown; the first of several."""
+    from lambdazoom.metadata.process import MAX_REPLY_BYTES
+
     best: _Taken | None = None
-    for listed in found.pictures[:MOST_TRIED]:
+    for listed in [each for each in found.pictures if each.size <= MAX_REPLY_BYTES][:MOST_TRIED]:
         data = exiftool.extract(path, listed.key)
         preview = preview_of(data) if len(data) == listed.size else None
         if preview and (best is None or preview.width * preview.height > best.pixels):

@@ -36,5 +36,5 @@ def parse(text: bytes) -> Report | None:
             return End(str(document["end"]["refusal"]))
         told = document["progress"]
         return Progress(str(told["stage"]), int(told["done"]), int(told["total"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

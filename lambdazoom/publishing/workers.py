@@ -17,7 +17,7 @@ from lambdazoom.publishing.workspace import Workspace
 
 RETRY_SECONDS = 60.0  # after a first failure, and twice as long after each further one
 LONGEST_RETRY_SECONDS = 3600.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 8.0
 
 log = logging.getLogger(__name__)
 
