@@ -9,6 +9,7 @@ import random
 import string
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ class Deployed(Project):
         return self.run("doctor", *arguments, expect=1 if problems else 0).splitlines()
 
 
+@cache
 def packed(*names: str) -> bytes:
     """A zip of files with these names, and of more than one range can hold."""
     target = io.BytesIO()
