@@ -156,6 +156,29 @@ def test_a_damaged_tile_in_the_middle(written: Path, tmp_path: Path) -> None:
     ends_with(CorruptImage, r"scan\.tif is damaged and can't be decoded \(decoder error -2\)\. Upload it again\.", path)
 
 
+def test_what_went_wrong_with_the_last_piece_is_never_overlooked() -> None:
+    """Between the end of a piece and the word on what was wrong with it, nobody may find that all is over."""
+
+    class Slow(Tiler):
+        def _guarded(self, work: Callable[[], None]) -> None:
+            def slowly() -> None:
+                try:
+                    work()
+                except CorruptImage:
+                    time.sleep(0.1)
+                    raise
+
+            super()._guarded(slowly)
+
+    def fail() -> None:
+        raise CorruptImage("scan.tif is damaged.")
+
+    with Slow(Pyramid(300, 200, Recipe()), "L", lambda _: None, workers=1) as tiler:
+        tiler.decode(Rows(0, 200), fail)
+        with pytest.raises(CorruptImage):
+            tiler.finish()
+
+
 def test_a_file_that_is_cut_while_it_is_read(path: Path) -> None:
     def cut_short(done: int) -> None:
         if done == 5:

@@ -182,12 +182,10 @@ class Tiler:
 
     def _submit_piece(self, work: Callable[[], None]) -> None:
         def piece() -> None:
-            try:
-                work()
-            finally:
-                with self._changed:
-                    self._pieces -= 1
-                    self._changed.notify_all()
+            self._guarded(work)  # what goes wrong is known before it is over: else `finish` would wonder where the rows are
+            with self._changed:
+                self._pieces -= 1
+                self._changed.notify_all()
 
         with self._changed:
             self._pieces += 1
