@@ -22,6 +22,8 @@ from tests import moto_gaps
 from tests.quiet_server import QuietHandler, serving
 from tests.test_init import ACCOUNT, Project
 
+pytestmark = pytest.mark.long  # each sets all up on moto's AWS, and looks at all of it: some minutes together
+
 ASSUME = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],

@@ -23,6 +23,8 @@ from lambdazoom.publishing import generations
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
 
+pytestmark = pytest.mark.long  # each measures a process of its own: a minute together
+
 Write = Callable[[pyvips.Image, Path], object]
 
 MEBIBYTE = 1 << 20
