@@ -41,28 +41,25 @@ PROJECT = Path(__file__).parents[1]
 LARGE = (320, 240)
 Maker = Callable[[bytes, tuple[int, int]], bytes]
 
+OF_CAMERAS = {  # each can say how it is turned
+    "cat.nef": raws.nef,
+    "cat.arw": raws.arw,
+    "cat.pef": raws.pef,
+    "cat.cr2": raws.cr2,
+    "cat.cr3": raws.cr3,
+    "cat.rw2": raws.rw2,
+    "cat.orf": raws.orf,
+}
 MAKERS: dict[str, Maker] = {
     "cat.dng": lambda preview, size: raws.dng([preview], size),
     "most-significant-first.dng": lambda preview, size: raws.dng([preview], size, order=">"),
     "linear.dng": lambda preview, size: raws.dng([preview], size, photometric=raws.LINEAR),
-    "cat.nef": raws.nef,
-    "cat.arw": raws.arw,
-    "cat.pef": raws.pef,
-    "cat.cr2": raws.cr2,
-    "cat.cr3": raws.cr3,
-    "cat.rw2": raws.rw2,
-    "cat.orf": raws.orf,
+    **OF_CAMERAS,
     "cat.raf": raws.raf,
 }
 TURNED: dict[str, Callable[[bytes, tuple[int, int], int], bytes]] = {
     "cat.dng": lambda preview, size, orientation: raws.dng([preview], size, orientation),
-    "cat.nef": raws.nef,
-    "cat.arw": raws.arw,
-    "cat.pef": raws.pef,
-    "cat.cr2": raws.cr2,
-    "cat.cr3": raws.cr3,
-    "cat.rw2": raws.rw2,
-    "cat.orf": raws.orf,
+    **OF_CAMERAS,
 }
 
 
