@@ -304,6 +304,7 @@ MISSING: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "any page, as mincore says": replaced(ctypes, "PyDLL", lambda _: Library(0, b"\0")),
     "huge pages that fit": replaced(memory, "_has_larger_pages", lambda: True),
     "address space": replaced(mmap, "mmap", no_address_space),
+    "a way to move memory": replaced(memory, "_mremap", lambda: None),
     "isal": replaced(inflate, "inflating", zlib),
     "a second core": replaced(os, "sched_getaffinity", lambda _: {0}),
     "a way to ask for cores": without("sched_getaffinity", os),

@@ -33,10 +33,16 @@ class Cut:
         self.tiles[each[:3]] = each.data
 
 
-def cut(path: Path, recipe: Recipe | None = None, workers: int | None = None, watch: Callable[[Tile], None] | None = None) -> Cut:
+def cut(
+    path: Path,
+    recipe: Recipe | None = None,
+    workers: int | None = None,
+    watch: Callable[[Tile], None] | None = None,
+    accepts_truncated: bool = False,
+) -> Cut:
     """The tiles of a file, as `tile` makes them; `watch` sees each one first."""
     recipe = recipe or Recipe()
-    wishes = Wishes(background=None if recipe.keeps_alpha else recipe.background)
+    wishes = Wishes(accepts_truncated=accepts_truncated, background=None if recipe.keeps_alpha else recipe.background)
     with open_source(path, path.name, MAX_PIXELS, wishes) as source:
         source.load()
         pyramid, done = Pyramid(source.width, source.height, recipe), Cut(source.way, (source.width, source.height))

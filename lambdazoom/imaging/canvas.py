@@ -12,7 +12,7 @@ from lambdazoom.imaging.memory import PixelMemory, pixel_memory
 from lambdazoom.model.geometry import Level
 
 _HALVED_ROWS = 32  # at once, where that takes copies
-LEAST_BYTES = 8 << 20  # of a smaller level nothing is given back: it is little, and the thumbnail is made of one
+LEAST_BYTES = 4 << 20  # of a smaller level nothing is given back: it is little, and the thumbnail is made of one
 
 
 def mode_of_halves(mode: str) -> str:
@@ -41,7 +41,7 @@ class Canvas:
         self._size = self.stride * level.height
         self.memory: PixelMemory | None = None
         if pixels is None and (is_decoded_into or self._size >= LEAST_BYTES) and mapped.can_map():
-            self.memory = pixel_memory(self._size)
+            self.memory = pixel_memory(self._size, self.stride)
         if self.memory:
             pixels = mapped.over(self.memory.buffer, self.memory.start, mode, (level.width, level.height))
         self.pixels = pixels or Image.new(mode, (level.width, level.height))
@@ -64,6 +64,11 @@ class Canvas:
             mapped.decode_into(piece, mapped.over(self.memory.buffer, offset, self.pixels.mode, size))
         else:
             self.pixels.paste(piece, (0, rows.top))
+
+    def expect(self, bottom: int) -> None:
+        """Say that rows up to `bottom` are about to be decoded into `pixels`; those behind them are, if at all, one after the other."""
+        if self.memory and self.pixels.mode == "RGB":  # whose fourth byte, that nobody uses, shows that a pixel was written
+            self.memory.expect(bottom * self.stride)
 
     def add(self, rows: Rows) -> range:
         """Say that these rows are there, in any order; the tile rows that became complete."""
@@ -88,6 +93,8 @@ class Canvas:
         top, bottom = (tile_row + step for step in (0, 1))
         is_last = bottom == self.level.rows
         rows = Rows(top * self.level.tile_size // 2, smaller.level.height if is_last else bottom * self.level.tile_size // 2)
+        if smaller.memory:
+            smaller.memory.expect(rows.bottom * smaller.stride)
         step = _HALVED_ROWS if self.pixels.mode == "RGBA" else max(1, rows.bottom - rows.top)
         for upper in range(rows.top, rows.bottom, step):
             lower = min(upper + step, rows.bottom)

@@ -3,9 +3,9 @@
 Pillow's `load` decodes into memory that it takes from the system itself, all of it, until the picture is closed. Into ours,
 rows can be used while later ones are still being decoded, and be given back: that is what streaming rests on. Some things of
 Pillow are needed that it does not document: `Image.core.map_buffer`, which `Image.frombuffer` calls for other modes than RGB;
-that `ImageFile.load` decodes into `image.im` if there is one; and, for a tenth of the time that decoding takes, that its JPEG
-decoder writes four bytes a pixel at once. `can_map` tries all that once; where it fails we do without. Besides, `load` reads by
-`image.load_read` if there is one, as Pillow's own PNG and JPEG do.
+that `ImageFile.load` decodes into `image.im` if there is one; that the fourth byte of an RGB pixel is 255 once it is drawn; and,
+for a tenth of the time that decoding takes, that its JPEG decoder writes four bytes a pixel at once. `can_map` tries all that
+once; where it fails we do without. Besides, `load` reads by `image.load_read` if there is one, as Pillow's own PNG and JPEG do.
 
 Pillow's `save` encodes a whole picture, so that a tile must be copied first, and spends as long on its options as on that: a
 fifth of the time in all. Its JPEG encoder itself takes a box; `can_encode` tries once whether that makes the same bytes.
@@ -133,6 +133,7 @@ def _comes_through(mode: str, kind: str) -> bool:
         decode_into(image, target)
         expected = reference.copy()
     bottom = over(buffer, drawn.width * BYTES_A_PIXEL[mode] * 9, mode, (drawn.width, 10))
-    same = target.tobytes() == expected.tobytes() and bottom.tobytes() == expected.crop((0, 9, *drawn.size)).tobytes()
+    same = mode != "RGB" or set(buffer[3::4]) == {255}
+    same &= target.tobytes() == expected.tobytes() and bottom.tobytes() == expected.crop((0, 9, *drawn.size)).tobytes()
     bottom.paste(0, (0, 0, drawn.width, 10))
     return same and target.getpixel((3, 9)) == expected.point(lambda _: 0).getpixel((0, 0)) and any(buffer)

@@ -84,6 +84,8 @@ class PulledSource(StreamedSource):
                 self._bring(Rows(arrived, rows), target, tiler)
                 arrived = rows
                 tiler.wait_for_room(rows)
+                if isinstance(target, Canvas):
+                    target.expect(rows)
 
         file.on_read = look
         try:
@@ -93,6 +95,8 @@ class PulledSource(StreamedSource):
                 except (OSError, EOFError) as error:
                     if not is_truncation(error):
                         raise
+                    if target.memory:
+                        target.memory.forget_unwritten()
                     self._is_cut_off(max(arrived, mapped.rows_of(target.pixels)[1]), self.height)
         finally:
             file.on_read = lambda: None
@@ -162,6 +166,7 @@ class BandedSource(StreamedSource):
         for rows in reversed(list(self._bands)) if is_from_below else self._bands:
             shown = Rows(self.height - rows.bottom, self.height - rows.top) if is_from_below else rows
             tiler.wait_for_room(shown.bottom, self._ahead)
+            tiler.canvas.expect(shown.bottom)
             tiler.decode(shown, partial(self._decode, rows, shown, tiler))
 
     def _decode(self, rows: Rows, shown: Rows, tiler: Tiler) -> None:
