@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import SettingsError
@@ -17,6 +19,9 @@ from lambdazoom.model.places import Bucket, Folder
 from lambdazoom.model.settings import Settings
 from lambdazoom.storage.base import Source, Store
 from lambdazoom.storage.folder import FolderSource, FolderStore
+
+if TYPE_CHECKING:
+    from lambdazoom.storage.s3 import Connection
 
 
 def utc_now() -> datetime:
@@ -59,21 +64,26 @@ class Workspace:
 def open_workspace(settings: Settings) -> Workspace:
     """The workspace of these settings; SettingsError if its three places are not apart from each other."""
     _refuse_overlaps(settings)
+
+    @cache
+    def buckets() -> "tuple[ModuleType, Connection]":
+        from lambdazoom.storage import s3  # boto3 takes half a second to import: only who needs it pays, and once for all places
+
+        return s3, s3.connect()
+
+    def opened(place: Folder | Bucket, of_folder: Callable[[Path], Any], of_bucket: str) -> Any:
+        if isinstance(place, Folder):
+            return of_folder(Path(place.path).resolve())
+        s3, connection = buckets()
+        return getattr(s3, of_bucket)(connection, place)
+
     return Workspace(
         settings=settings,
-        source=_open(settings.source, FolderSource, "BucketSource"),
-        zoom=_open(settings.zoom, FolderStore, "BucketStore"),
-        metadata=_open(settings.metadata, FolderStore, "BucketStore"),
+        source=opened(settings.source, FolderSource, "BucketSource"),
+        zoom=opened(settings.zoom, FolderStore, "BucketStore"),
+        metadata=opened(settings.metadata, FolderStore, "BucketStore"),
         exiftool=ExifTool(Path(settings.exiftool) if settings.exiftool else None, seconds=settings.exiftool_seconds),
     )
-
-
-def _open(place: Folder | Bucket, of_folder: Callable[[Path], Any], of_bucket: str) -> Any:
-    if isinstance(place, Folder):
-        return of_folder(Path(place.path).resolve())
-    from lambdazoom.storage import s3  # boto3 takes half a second to import: only who needs it pays
-
-    return getattr(s3, of_bucket)(s3.connect(), place)
 
 
 def _refuse_overlaps(settings: Settings) -> None:
