@@ -35,10 +35,12 @@ async function save(viewer, fileName) {
     const picture = await load(source.getTileUrl(level, column, row));
     const left = column * source.getTileWidth(level) - (column ? source.tileOverlap : 0);
     const top = row * source.getTileHeight(level) - (row ? source.tileOverlap : 0);
-    paper.drawImage(picture, Math.round(left - box.x * scale), Math.round(top - box.y * scale));
+    const corner = [Math.round(left - box.x * scale), Math.round(top - box.y * scale)];
+    paper.clearRect(...corner, picture.width, picture.height); // or what is transparent in overlaps would be laid on twice
+    paper.drawImage(picture, ...corner);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, async () => { for (const tile of tiles) await draw(tile); }));
-  const isPng = source.fileFormat === "png";
+  const isPng = source.fileFormat !== "jpg"; // what may be transparent stays so
   const data = await new Promise((done) => canvas.toBlob(done, isPng ? "image/png" : "image/jpeg", 0.92));
   keep(data, `${fileName.replace(/\.[^.]*$/, "")} ${[box.x, box.y, box.width, box.height].map(Math.round).join(",")}.${isPng ? "png" : "jpg"}`);
 }

@@ -12,8 +12,8 @@ const stage = document.getElementById("stage");
 const trouble = document.getElementById("trouble");
 const isStill = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-// OpenSeadragon takes PNG tiles alone for transparent; where it does not know, overlaps are drawn twice
-OpenSeadragon.TileSource.prototype.hasTransparency = (_, url) => /\.(png|webp)(\?|$)/.test(url);
+// OpenSeadragon takes PNG tiles alone for transparent; where it does not know, tiles are drawn over each other
+OpenSeadragon.DziTileSource.prototype.hasTransparency = (_, url) => /\.(png|webp)(\?|$)/.test(url);
 
 const viewer = OpenSeadragon({
   element: place,

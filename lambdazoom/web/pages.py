@@ -105,7 +105,7 @@ def image(name: str) -> str:
         title=cards.title(record),
         record=record,
         generation=shown.generation.id if shown else "",
-        is_png=bool(shown and shown.pyramid.recipe.format == "png"),
+        crop_kind="JPEG" if shown and not shown.pyramid.recipe.keeps_alpha else "PNG",
         file_name=wanted.name.rpartition("/")[2],
         metres_per_pixel=metres_per_pixel(tags),
         status=status,
