@@ -122,7 +122,7 @@ SETTINGS = (
     Setting(
         "LAMBDAZOOM_TILES_URL",
         "",
-        "Where browsers find the zoom store directly (a CDN, say). Published descriptors then name their tiles by this address.",
+        "Where browsers find the zoom store directly (a CDN, say). Descriptors and pages then take their tiles from this address.",
         _address,
     ),
     Setting(

@@ -1,7 +1,8 @@
 """The stable addresses of descriptors, tiles and thumbnails; bytes only, no pages.
 
 With `?v=<generation>` an answer never changes, and a tile costs one read of the store. Without it the pointer says what is on
-show. Descriptors carry no `Url`, so that OpenSeadragon derives the tiles' addresses, and repeats the query, by itself.
+show. Descriptors carry no `Url`, so that OpenSeadragon derives the tiles' addresses, and repeats the query, by itself; where
+LAMBDAZOOM_TILES_URL is set they name the tiles there, and none is asked for here.
 """
 
 from flask import Blueprint, Response, redirect, request, url_for
@@ -23,13 +24,15 @@ blueprint = Blueprint("tiles", __name__)
 @blueprint.get("/dzi/<path:name>.dzi")
 def descriptor(name: str) -> AnyResponse:
     """The plain Deep Zoom descriptor of what is on show; an outdated `v` is sent on to the present one."""
-    wanted = _wanted()
+    wanted, tiles_url = _wanted(), workspace().settings.tiles_url
     shown = _shown(image_named(name))
     if wanted and wanted != shown.generation:
         response = redirect(url_for(".descriptor", name=name, v=shown.generation.id))
         response.headers["Cache-Control"] = "no-store"
         return response
-    return _answer(shown.pyramid.descriptor().encode(), "application/xml", wanted)
+    place = {"Url": f"{tiles_url}/{shown.generation.tiles}"} if tiles_url else None
+    # a setting may change, so whoever names it is asked again
+    return _answer(shown.pyramid.descriptor(place).encode(), "application/xml", None if place else wanted)
 
 
 @blueprint.get("/dzi/<path:name>_files/<number:level>/<number:column>_<number:row>.<any(" + ", ".join(CONTENT_TYPES) + "):extension>")

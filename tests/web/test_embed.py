@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import boto3
 import pytest
 from flask import Flask
+from PIL import Image
 from playwright.sync_api import Browser
 
 from lambdazoom.model.keys import ImageKey
@@ -27,7 +29,7 @@ from tests.conftest import picture
 
 from .conftest import Serve
 from .test_other_readers import QuietHandler
-from .test_viewer import Witness
+from .test_viewer import Witness, wait_for_view
 
 KEY = "trip/a b+ä?.jpg"
 
@@ -83,6 +85,38 @@ def test_the_snippet_works_on_a_bare_page_of_another_origin(
     assert max(int(re.findall(r"/image_files/(\d+)/", answer.url)[0]) for answer in tiles) == 11
     assert {answer.status for answer in tiles} == {200}
     assert [complaint for complaint in witness.complaints if "favicon" not in complaint and "404" not in complaint] == []
+
+
+def test_our_own_page_reads_public_tiles_where_they_lie(
+    application: Flask, workspace: Workspace, serve: Serve, browser: Browser, tmp_path: Path
+) -> None:
+    """The function is not called for a tile, neither by the viewer nor for what is saved of the image."""
+    with serve() as address:
+        page = browser.new_page()
+        witness = Witness(page)
+        page.goto(f"{address}/image/{quote(ImageKey(KEY).name)}")
+        wait_for_view(page)
+        page.locator(".menu > summary").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="What is in view").click()
+        download.value.save_as(tmp_path / "crop.jpg")
+        page.close()
+    tiles = [answer for answer in witness.answers if re.search(r"_files/\d+/\d+_\d+\.jpg", answer.url)]
+    assert tiles
+    assert all(answer.url.startswith(f"{workspace.settings.tiles_url}/_tiles/") for answer in tiles)
+    assert {answer.status for answer in tiles} == {200}
+    assert witness.complaints == []
+    with Image.open(tmp_path / "crop.jpg") as crop:
+        assert crop.size == (2000, 1500)
+
+
+def test_a_descriptor_that_names_public_tiles_is_not_kept_for_ever(application: Flask, workspace: Workspace) -> None:
+    """For that address is a setting, which may change; the tiles themselves never do."""
+    client = application.test_client()
+    descriptor = client.get("/api/images").get_json()["images"][0]["links"]["descriptor"]
+    answer = client.get(descriptor)
+    assert f'Url="{workspace.settings.tiles_url}/_tiles/' in answer.text
+    assert answer.headers["Cache-Control"] == "private, max-age=60"
 
 
 def test_without_public_tiles_there_is_no_snippet(workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from lambdazoom.publishing.workspace import Workspace
 from .conftest import Serve
 from .test_viewer import Witness, wait_for_view
 
-WIDTH, HEIGHT = 900, 600  # 4 × 3 tiles, which overlap
+WIDTH, HEIGHT = 900, 600  # 4 by 3 tiles, which overlap
 BAR = 56  # above the viewer
 BEHIND = 0x1A  # the viewer's grey
 RED = (200, 40, 60)
