@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -59,8 +59,9 @@ def serve(application: Flask) -> Serve:
         try:
             yield f"http://127.0.0.1:{server.effective_port}{prefix}"
         finally:
-            # in the server's own thread, or it would wait for sockets that are closed under its feet
-            server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
+            # in the server's own thread, or it would wait for sockets that are closed under its feet; it may wake by itself before we ring
+            with suppress(OSError):
+                server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
             thread.join()
             server.task_dispatcher.shutdown()
 
