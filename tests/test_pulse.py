@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -9,6 +10,7 @@ from lambdazoom.model.errors import StorageError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress
 from lambdazoom.publishing import catalog, pulse
+from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.pulse import Pulse
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import Draw
@@ -81,3 +83,19 @@ def test_what_a_store_refuses_to_a_beat_is_nobodys_business(workspace: Workspace
         raise StorageError("The drive did not answer.")
 
     assert Pulse(kept, replace(workspace, metadata=failing(workspace.metadata, fails)), lambda _: None).beat()
+
+
+def test_the_record_tells_since_when_the_run_is_at_it_until_it_is_over(workspace: Workspace, kept: catalog.Kept) -> None:
+    catalog.save(replace(kept.record.at_rest(), seen_at=workspace.now() - timedelta(days=9)), kept, workspace.metadata)
+    begun, seen = workspace.now(), []
+
+    def look(_: Progress) -> None:
+        found = catalog.find(CAT, workspace.metadata)
+        assert found is not None
+        seen.append(found.started_at)
+
+    record = settle(CAT, workspace, look)
+    assert seen
+    assert all(moment is not None and begun <= moment <= workspace.now() for moment in seen)
+    assert record is not None
+    assert record.started_at is None

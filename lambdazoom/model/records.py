@@ -112,9 +112,9 @@ class ImageRecord:
     """All that is known of one image and of the version of its source that was looked at last.
 
     Sizes are in pixels after orientation, `way` tells how the pixels were read ("row by row", "whole"), `tile_bytes`, `predicted_memory`
-    (of the whole process, told from the header) and `version.size` in bytes, times aware UTC. `run`, `owner` (its process)
-    and `heartbeat_at` belong to the run that works on it now, and are empty when none does. `attempts` counts the runs that began
-    with this version, `cut_short` those that were killed or ran out of time.
+    (of the whole process, told from the header) and `version.size` in bytes, times aware UTC. `run`, `owner` (its process),
+    `started_at` and `heartbeat_at` belong to the run that works on it now, and are empty when none does. `attempts` counts the runs
+    that began with this version, `cut_short` those that were killed or ran out of time.
     """
 
     key: str
@@ -140,6 +140,7 @@ class ImageRecord:
     cut_short: int = 0
     run: str = ""
     owner: str = ""
+    started_at: datetime | None = None
     heartbeat_at: datetime | None = None
     progress: Progress | None = None
     finished_at: datetime | None = None
@@ -191,7 +192,7 @@ class ImageRecord:
 
     def at_rest(self) -> "ImageRecord":
         """The record with no run at work."""
-        return replace(self, run="", owner="", heartbeat_at=None, progress=None)
+        return replace(self, run="", owner="", started_at=None, heartbeat_at=None, progress=None)
 
     def to_json(self) -> bytes:
         """The record as JSON text in ASCII (keys may hold bytes that are no UTF-8)."""
@@ -253,6 +254,7 @@ _UNPACK: dict[str, Callable[[Any], Any]] = {
     "version": version_from,
     "seen_at": datetime.fromisoformat,
     "removed_at": datetime.fromisoformat,
+    "started_at": datetime.fromisoformat,
     "heartbeat_at": datetime.fromisoformat,
     "finished_at": datetime.fromisoformat,
     "tiles": _step_from,

@@ -182,7 +182,7 @@ class _Run:
         known = look.record or ImageRecord(self.image.key, current.version, seen_at=now)
         cut_short = 0 if self.asked else known.cut_short + bool(known.run and known.run != self.id)
         opening = replace(known, attempts=known.attempts + 1, cut_short=cut_short, run=self.id, owner=owners.this_process())
-        return replace(opening, heartbeat_at=now, progress=Progress("reading"))
+        return replace(opening, started_at=now, heartbeat_at=now, progress=Progress("reading"))
 
     def _commit(self, made: Made, wanted: Wanted, look: Look) -> bool:
         """Publish what was made and is still wanted, each object only in place of what was found; True if there is nothing of it."""

@@ -11,9 +11,10 @@ from lambdazoom.web.cards import Card
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: the image as a card, for how long it has been at it, and what its run took; empty while it isn't finished."""
+    """One row: the image as a card, since when a run has been at it, and what that took; empty while it isn't finished."""
 
     card: Card
+    since: datetime
     elapsed: str
     seconds: str
     cost: str
@@ -23,9 +24,11 @@ class Entry:
 
 def entry(record: ImageRecord, now: datetime) -> Entry:
     """The record as a row."""
+    since = record.started_at or record.seen_at
     return Entry(
         card=cards.card(record, now),
-        elapsed=presentation.ago(record.seen_at, now).removesuffix(" ago"),
+        since=since,
+        elapsed=presentation.elapsed(since, now),
         seconds=presentation.seconds(record.seconds) if record.seconds else "",
         cost=presentation.dollars(record.receipt.dollars) if record.receipt else "",
         finished_at=record.finished_at,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
@@ -38,7 +38,8 @@ HEADINGS = {
 _GROUP_PARTS = 2  # families 0 and 1; the copy number after them makes no group of its own
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
-_PERIODS = ((60, "s"), (60, "min"), (24, "h"), (7, "d"))
+_PERIODS = ((60, "s"), (60, "min"), (24, "h"))
+_JUST_NOW, _LONG_AGO = timedelta(seconds=5), timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,21 @@ def megapixels(width: int, height: int) -> str:
 
 def ago(moment: datetime, now: datetime) -> str:
     """How long ago: "just now", "40 s ago", "2 min ago", "3 h ago", "5 d ago", and from a week on the date."""
-    count = int((now - moment).total_seconds())
-    if count < 5:
+    if now - moment < _JUST_NOW:
         return "just now"
+    if now - moment < _LONG_AGO:
+        return f"{elapsed(moment, now)} ago"
+    return f"{moment.astimezone(UTC):%-d %b %Y}"
+
+
+def elapsed(since: datetime, now: datetime) -> str:
+    """How much time has passed, in whole units of one kind: "40 s", "2 min", "3 h", "12 d"."""
+    count = max(0, int((now - since).total_seconds()))
     for length, unit in _PERIODS:
         if count < length:
-            return f"{count} {unit} ago"
+            return f"{count} {unit}"
         count //= length
-    return f"{moment.astimezone(UTC):%-d %b %Y}"
+    return f"{count:,} d"
 
 
 def exact(moment: datetime) -> str:
