@@ -242,9 +242,9 @@ picker.addEventListener("change", () => {
 });
 
 document.addEventListener("click", (event) => {
-  if (event.target.closest("[data-upload]") || event.target.closest("#pill")) open();
-  else if (event.target.closest("#choose")) picker.click();
-  else if (event.target.closest("#sheet-close") || event.target === sheet) sheet.close();
+  if (event.target.closest("[data-upload], #pill")) open();
+  if (event.target.closest("#choose, [data-upload=choose]")) picker.click();
+  if (event.target.closest("#sheet-close") || event.target === sheet) sheet.close();
 });
 sheet.addEventListener("close", renew);
 window.addEventListener("beforeunload", (event) => { if (at("waiting", "sending").length) event.preventDefault(); });

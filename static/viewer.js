@@ -37,6 +37,10 @@ const view = viewer.viewport;
 viewer.canvas.setAttribute("role", "application");
 viewer.canvas.setAttribute("aria-label", `${place.dataset.title}: arrow keys move, plus and minus zoom`);
 
+const isWhole = () => !viewer.isOpen() || view.getZoom() <= view.getHomeZoom() * NEARLY;
+const tellWhole = () => place.classList.toggle("whole", isWhole());
+for (const name of ["open", "zoom", "resize"]) viewer.addHandler(name, tellWhole);
+
 const zoom = (factor) => { view.zoomBy(factor); view.applyConstraints(); };
 const acts = {
   "zoom-in": () => zoom(2),
@@ -65,8 +69,7 @@ document.addEventListener("keydown", (event) => {
 }, { capture: true });
 
 function arrow(event) {
-  const isZoomed = viewer.isOpen() && view.getZoom() > view.getHomeZoom() * NEARLY;
-  if (!isZoomed) return document.getElementById(turns[event.key])?.click();
+  if (isWhole()) return document.getElementById(turns[event.key])?.click();
   const [x, y] = arrows[event.key];
   const { width, height } = view.getBoundsNoRotate();
   view.panBy(new OpenSeadragon.Point(x * width * STEP, y * height * STEP).rotate(-view.getRotation()));

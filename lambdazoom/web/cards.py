@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from lambdazoom.model.records import ImageRecord, Progress, Receipt, State
+from lambdazoom.model.records import ImageRecord, Outcome, Progress, Receipt, State
 from lambdazoom.web import presentation
 from lambdazoom.web.presentation import Row
 
@@ -111,10 +111,11 @@ def _all_facts(record: ImageRecord) -> Iterator[Row]:
     yield Row("Modified", presentation.exact(record.version.last_modified))
     if record.tile_count:
         yield Row("Tiles", f"{record.tile_count:,} · {presentation.bytesize(record.tile_bytes)}")
+    is_made = record.tiles is not None and record.tiles.outcome == Outcome.DONE
     if record.seconds:
-        yield Row("Made in", presentation.seconds(record.seconds))
+        yield Row("Made in" if is_made else "Tried for", presentation.seconds(record.seconds))
     if record.finished_at:
-        yield Row("Made at", presentation.exact(record.finished_at))
+        yield Row("Made at" if is_made else "Tried at", presentation.exact(record.finished_at))
     if record.attempts > 1:
         yield Row("Attempts", f"{record.attempts:,}" + (f", {record.cut_short:,} cut short" if record.cut_short else ""))
     if record.receipt:

@@ -1,0 +1,149 @@
+"""What a look at the pages found wrong: nothing cut, crooked or in the way, on a desk and on a phone."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
+
+from lambdazoom.model.records import Outcome, Step
+from lambdazoom.publishing.workspace import Workspace
+
+from .conftest import Publish, Serve
+from .test_axe import DEVICES
+from .test_pages import FAILED, record, tiling
+from .test_viewer import wait_for_view
+from .test_walk import drop
+
+IGNORED = Step(Outcome.IGNORED, "a-name-that-is-somewhat-longer.txt is no image, by name or by content, and is passed over.")
+SLOW = 1500  # milliseconds until a movement is over
+
+each_device = pytest.mark.parametrize("device", DEVICES)
+
+
+def box(place: Locator) -> FloatRect:
+    found = place.bounding_box()
+    assert found
+    return found
+
+
+def middle(place: Locator) -> float:
+    return box(place)["y"] + box(place)["height"] / 2
+
+
+@each_device
+def test_the_words_below_a_tile_are_not_cut_in_a_letter(browser: Browser, serve: Serve, workspace: Workspace, device: str) -> None:
+    record("notes.txt", workspace, tiles=IGNORED)
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/?show=ignored")
+        line = page.locator(".card-line")
+        is_cut = line.evaluate("e => e.scrollWidth > e.clientWidth && getComputedStyle(e).textOverflow !== 'ellipsis'")
+        assert not is_cut
+        assert box(line)["height"] <= 40
+
+
+@each_device
+def test_the_footers_words_stand_on_one_line(browser: Browser, serve: Serve, workspace: Workspace, device: str) -> None:
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/activity/")
+        lines = page.locator(".foot > *").evaluate_all(
+            """elements => elements.map(each => {
+              const words = document.createRange();
+              words.selectNodeContents(each);
+              return words.getBoundingClientRect().bottom;
+            })"""
+        )
+        assert lines[0] == pytest.approx(lines[1], abs=1)
+
+
+@each_device
+def test_the_bar_of_trouble_keeps_icon_and_words_together(browser: Browser, serve: Serve, publish: Publish, device: str) -> None:
+    publish("cat.jpg", 600, 400)
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.route(re.compile("_files/10/"), lambda route: route.fulfill(status=502, body=f"S3 refused to read it{', alas' * 20}.\n"))
+        page.goto(f"{address}/image/cat.jpg")
+        expect(page.locator("#trouble")).to_be_visible()
+        words = box(page.locator("#trouble-words"))
+        assert words["x"] > box(page.locator("#trouble .icon"))["x"] + 16
+        assert middle(page.locator("#trouble .icon")) < words["y"] + words["height"]
+        assert middle(page.locator("#trouble .icon")) > words["y"]
+        again = box(page.get_by_role("button", name="Try again"))
+        assert again["x"] + again["width"] <= DEVICES[device]["viewport"]["width"]
+
+
+def test_the_navigator_shows_the_way_only_when_there_is_one(browser: Browser, serve: Serve, publish: Publish) -> None:
+    publish("cat.jpg", 2400, 1600)
+    with serve() as address, browser.new_context(viewport={"width": 1000, "height": 700}) as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        wait_for_view(page)
+        expect(page.locator(".navigator")).to_be_hidden()
+        page.get_by_role("button", name="Zoom in").click()
+        page.wait_for_timeout(SLOW)
+        expect(page.locator(".navigator")).to_be_visible()
+        page.get_by_role("button", name="Show the whole image").click()
+        page.wait_for_timeout(SLOW)
+        expect(page.locator(".navigator")).to_be_hidden()
+
+
+def test_short_defaults_are_not_broken(browser: Browser, serve: Serve, workspace: Workspace) -> None:
+    with serve() as address, browser.new_context(**DEVICES["desk"]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/info/")
+        cell = page.locator("tr", has=page.get_by_text("LAMBDAZOOM_METADATA", exact=True)).locator('[data-name="Default"] code')
+        assert box(cell)["height"] < 24
+
+
+def test_the_empty_pages_button_opens_the_picker_at_once(browser: Browser, serve: Serve, workspace: Workspace) -> None:
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        with page.expect_file_chooser():
+            page.get_by_role("button", name="Choose files").click()
+
+
+@each_device
+def test_only_who_can_drop_is_told_of_dropping(browser: Browser, serve: Serve, workspace: Workspace, device: str) -> None:
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/activity/")
+        page.get_by_role("button", name="Upload", exact=True).click()
+        expect(page.get_by_text("Drop images here, or paste one")).to_be_visible(visible=device == "desk")
+
+
+def test_what_failed_was_tried_and_not_made(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
+    record("scan.tif", workspace, tiles=FAILED, metadata=FAILED, finished_at=datetime.now(UTC), seconds=1.5)
+    publish("cat.jpg")
+    page = client.get("/image/scan.tif").text
+    assert "<dt>Tried at</dt>" in page
+    assert "<dt>Tried for</dt>" in page
+    assert "<dt>Made at</dt>" in client.get("/image/cat.jpg").text
+
+
+def test_what_is_in_progress_says_for_how_long_the_run_has_been_at_it(client: FlaskClient, workspace: Workspace) -> None:
+    now = datetime.now(UTC)
+    for key, seconds in (("new.jpg", 0), ("busy.jpg", 75)):
+        record(key, workspace, **tiling(64), seen_at=now - timedelta(days=9), started_at=now - timedelta(seconds=seconds))
+    page = client.get("/activity/").text
+    assert "just now</time>" not in page.partition("In progress")[2]
+    assert re.search(r">[0-3] s</time>", page)
+    assert ">1 min</time>" in page
+
+
+@pytest.mark.parametrize("path", ["/image/cat.jpg", "/info/"])
+def test_files_may_be_dropped_anywhere(browser: Browser, serve: Serve, publish: Publish, tmp_path_factory: Any, path: str) -> None:
+    publish("cat.jpg")
+    files = tmp_path_factory.mktemp("disk")
+    (files / "notes.txt").write_text("words")
+    with serve() as address:
+        page: Page = browser.new_page()
+        page.goto(address + path)
+        drop(page, files)
+        expect(page.get_by_role("dialog")).to_be_visible()
+        expect(page.locator(".upload")).to_contain_text("Its name does not end as an image's does.")
+        page.close()
