@@ -80,6 +80,11 @@ def _given_time(step: Step | None, cut_short: int) -> Step | None:
     return replace(step, final=True, retryable=False)
 
 
+def silent(since: datetime) -> str:
+    """The sentence on a run that has not been heard of since."""
+    return f"No sign of life since {since:%H:%M} UTC; probably out of memory. Retry; if it stalls again, raise memory_size."
+
+
 def stalled_too_often(opening: ImageRecord, before: ImageRecord | None) -> ImageRecord | None:
     """The record of a version that was given up because its runs are killed; None if another run may try.
 
@@ -88,9 +93,7 @@ def stalled_too_often(opening: ImageRecord, before: ImageRecord | None) -> Image
     is_killed = before is not None and before.heartbeat_at is not None
     if not is_killed or opening.cut_short < LAST_CUT_SHORT or before is None or before.heartbeat_at is None:
         return None
-    since = f"{before.heartbeat_at:%H:%M} UTC"
-    sentence = f"No sign of life since {since}; probably out of memory. Retry; if it stalls again, raise memory_size."
-    stalled = Step(Outcome.FAILED, sentence, STALLED)
+    stalled = Step(Outcome.FAILED, silent(before.heartbeat_at), STALLED)
     at_rest = replace(opening.at_rest(), finished_at=opening.heartbeat_at)
     if given_up(opening.tiles) or (opening.tiles and opening.tiles.outcome == Outcome.DONE):
         return replace(at_rest, metadata=stalled)

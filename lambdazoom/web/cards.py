@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lambdazoom.model.records import ImageRecord, Outcome, Progress, Receipt, State
+from lambdazoom.publishing.verdicts import silent
 from lambdazoom.web import presentation
 from lambdazoom.web.presentation import Row
 
@@ -67,10 +68,7 @@ def status(record: ImageRecord, now: datetime) -> Status | None:
     if state == State.PROCESSING:
         return _progress(record.progress or Progress("starting"))
     if state == State.STALLED and record.heartbeat_at:
-        since = presentation.clock(record.heartbeat_at)
-        return Status(
-            "attention", "Stalled", f"No sign of life since {since}. The program that worked on it has probably ended.", "attention"
-        )
+        return Status("attention", "Stalled", silent(record.heartbeat_at), "attention")
     if state == State.IGNORED:
         sentence = record.tiles.sentence if record.tiles else ""
         return Status("ignored", presentation.first_words(sentence) or "Ignored", sentence)

@@ -21,6 +21,11 @@ class Entry:
     finished_at: datetime | None
     ago: str
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it waits for a run, or a run is at it."""
+        return self.card.status is not None and self.card.status.is_busy
+
 
 def entry(record: ImageRecord, now: datetime) -> Entry:
     """The record as a row."""

@@ -167,14 +167,16 @@ def activity() -> str:
     """What needs attention, what is at work, what was made lately, and the last day in figures."""
     store, now = workspace().metadata, workspace().now()
     parts = {kind: [ledger.entry(record, now) for record in catalog.listed(kind, store).records] for kind in ("failed", "active", "newest")}
+    active = [each for each in parts["active"] if each.is_busy]
+    stalled = [each for each in parts["active"] if not each.is_busy]
     return render_template(
         "activity.html",
-        attention=[each for each in parts["failed"] if each.card.status and not each.card.status.is_busy],
-        active=parts["active"],
+        attention=[*stalled, *(each for each in parts["failed"] if not each.is_busy)],
+        active=active,
         recent=[each for each in parts["newest"] if each.finished_at and each.card.generation],
         figures=ledger.figures(opening().search().index().since(now - api.DAY)),
         now=now,
-        refresh=REFRESH_SECONDS if parts["active"] else 0,
+        refresh=REFRESH_SECONDS if active else 0,
         rest=REST_SECONDS,
     )
 

@@ -5,13 +5,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from lambdazoom.model.records import Outcome, Step
 from lambdazoom.publishing.workspace import Workspace
+from lambdazoom.web import opening
+from tests.zappa_function import PASSWORD
 
 from .conftest import Publish, Serve
+from .test_access import guarded_by
 from .test_axe import DEVICES
 from .test_pages import FAILED, record, tiling
 from .test_viewer import wait_for_view
@@ -147,3 +151,87 @@ def test_files_may_be_dropped_anywhere(browser: Browser, serve: Serve, publish: 
         expect(page.get_by_role("dialog")).to_be_visible()
         expect(page.locator(".upload")).to_contain_text("Its name does not end as an image's does.")
         page.close()
+
+
+def covers(place: Locator) -> bool:
+    """Whether the place itself is what one sees at its middle."""
+    return bool(
+        place.evaluate(
+            """each => {
+              const { x, y, width, height } = each.getBoundingClientRect();
+              return each.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+            }"""
+        )
+    )
+
+
+@each_device
+def test_the_notice_of_an_older_version_stands_above_the_picture(
+    browser: Browser, serve: Serve, publish: Publish, workspace: Workspace, device: str
+) -> None:
+    publish("cat.jpg", 600, 400)
+    record("cat.jpg", workspace, tiles=FAILED, metadata=FAILED)
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        wait_for_view(page)
+        notice = page.get_by_text("The newer version can't be shown.")
+        expect(notice).to_be_visible()
+        assert covers(notice)
+
+
+@each_device
+def test_the_pill_covers_none_of_the_viewers_buttons(browser: Browser, serve: Serve, publish: Publish, device: str) -> None:
+    publish("cat.jpg", 600, 400)
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        wait_for_view(page)
+        page.locator("#pill").evaluate("pill => { pill.hidden = false; pill.lastChild.textContent = '3 of 12'; }")
+        for name in ("Zoom in", "Full screen", "Rotate"):
+            assert covers(page.get_by_role("button", name=name)), name
+        for name in ("Previous image", "Next image", "Back to the images"):
+            assert covers(page.get_by_role("link", name=name)), name
+        assert covers(page.locator("#pill"))
+
+
+def test_a_line_that_breaks_begins_with_a_word(browser: Browser, serve: Serve, publish: Publish, workspace: Workspace) -> None:
+    publish("cat.jpg")
+    for number in range(7):
+        record(f"busy{number}.jpg", workspace, **tiling(64))
+        record(f"scan{number}.tif", workspace, tiles=FAILED, metadata=FAILED)
+        record(f"notes{number}.txt", workspace, tiles=IGNORED)
+    with serve() as address, browser.new_context(**DEVICES["phone"]) as context:
+        page = context.new_page()
+        page.goto(address)
+        tallies, dots = page.locator(".tally"), page.locator(".dot")
+        for width in range(300, 391, 4):
+            page.set_viewport_size({"width": width, "height": 800})
+            for tally, dot in zip(tallies.all(), dots.all(), strict=False):
+                assert middle(dot) == pytest.approx(middle(tally), abs=2), width
+
+
+@each_device
+def test_who_is_signed_in_sees_an_upright_bar_and_can_sign_out(
+    browser: Browser, serve: Serve, workspace: Workspace, application: Flask, device: str
+) -> None:
+    opening.install(application, lambda: guarded_by(workspace))
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        upload = page.get_by_role("button", name="Upload", exact=True)
+        assert upload.evaluate("button => button.scrollWidth <= button.clientWidth")
+        icon = box(upload.locator(".icon"))
+        assert icon["x"] >= box(upload)["x"] + 8
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Password")).to_be_visible()
+
+
+def test_what_stalls_needs_attention_and_offers_a_retry(client: FlaskClient, workspace: Workspace) -> None:
+    record("dead.jpg", workspace, **{**tiling(64), "heartbeat_at": datetime.now(UTC) - timedelta(minutes=5)})
+    page = client.get("/activity/").text
+    assert re.findall(r"<h2 id=\"[a-z]+\">([^<]+)", page) == ["Needs attention"]
+    assert "probably out of memory. Retry; if it stalls again, raise memory_size." in page
+    assert 'aria-label="Retry dead.jpg"' in page
