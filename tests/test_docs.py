@@ -7,7 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from lambdazoom.cli import COMMANDS, commands
+from lambdazoom.model.errors import Interrupted, SettingsError, StorageError
 from lambdazoom.model.settings import PREFIX, SETTINGS, SUCCESSORS
+from lambdazoom.web.failures import WORDS, status_of
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -71,3 +73,16 @@ def test_no_file_names_a_package_registry_or_this_workplace() -> None:
     for path in (ROOT / "package-lock.json", ROOT / "Makefile", *DOCUMENTS, *ROOT.glob("*requirements*")):
         text = path.read_text("utf-8")
         assert not [host for host in hosts if host in text], path
+
+
+def test_every_code_of_an_error_stands_in_the_documented_table() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    documented = {(int(status), code) for status, codes in rows for code in re.findall(r"`([a-z]+(?:-[a-z]+)*)`", codes)}
+    of_stores = {(status_of(each("")), each.code) for each in (StorageError, *StorageError.__subclasses__(), Interrupted, SettingsError)}
+    of_pages = {
+        (int(status), word)
+        for path in (ROOT / "lambdazoom" / "web").glob("*.py")
+        for status, word in re.findall(r"Refused\([^\n]*, (\d{3}), \"([a-z-]+)\"\)", path.read_text())
+    }
+    assert len(of_pages) > 4
+    assert (of_stores | of_pages | set(WORDS.items())) - documented == set()
