@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from lambdazoom.cli import COMMANDS, commands
-from lambdazoom.model.errors import Interrupted, SettingsError, StorageError
+from lambdazoom.model.errors import Interrupted, LambdaZoomError, SettingsError, StorageError
 from lambdazoom.model.settings import PREFIX, SETTINGS, SUCCESSORS
 from lambdazoom.web.failures import WORDS, status_of
 
@@ -78,7 +78,8 @@ def test_no_file_names_a_package_registry_or_this_workplace() -> None:
 def test_every_code_of_an_error_stands_in_the_documented_table() -> None:
     rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
     documented = {(int(status), code) for status, codes in rows for code in re.findall(r"`([a-z]+(?:-[a-z]+)*)`", codes)}
-    of_stores = {(status_of(each("")), each.code) for each in (StorageError, *StorageError.__subclasses__(), Interrupted, SettingsError)}
+    raised: list[type[LambdaZoomError]] = [StorageError, *StorageError.__subclasses__(), Interrupted, SettingsError]
+    of_stores = {(status_of(each("")), each.code) for each in raised}
     of_pages = {
         (int(status), word)
         for path in (ROOT / "lambdazoom" / "web").glob("*.py")

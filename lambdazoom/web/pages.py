@@ -114,7 +114,7 @@ def image(name: str) -> str:
         facts=cards.facts(record),
         receipt=cards.receipt(record),
         groups=presentation.groups(tags),
-        embed=_embed(wanted) if shown else "",
+        embed=_embed(wanted, shown) if shown else "",
         original=" · ".join(filter(None, (record.kind, presentation.bytesize(record.version.size)))),
         is_of_other_settings=bool(shown and shown.recipe != workspace().settings.recipe.fingerprint),
         can_retry=record.needs_attention or record.state(now) == State.STALLED,
@@ -248,13 +248,13 @@ def _source_line() -> str:
     return f"aws s3 cp image.tif {source.rstrip('/')}/" if workspace().source.bucket else source
 
 
-def _embed(image: ImageKey) -> str:
+def _embed(image: ImageKey, shown: Published) -> str:
     """The lines of HTML that show the image on any other site; "" unless the tiles are public."""
     tiles_url = workspace().settings.tiles_url
     if not tiles_url:
         return ""
     script = url_for("static", filename="vendor/openseadragon/openseadragon.min.js", _external=True)
-    return presentation.embed(f"{tiles_url}/{quote(image.pointer)}", script)
+    return presentation.embed(f"{tiles_url}/{quote(image.pointer)}", script, shown.pyramid.recipe.format == "webp")
 
 
 def _refresh(statuses: list[Status | None], is_empty: bool) -> int:

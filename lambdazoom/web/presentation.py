@@ -69,13 +69,15 @@ class Group:
     rows: tuple[Row, ...]
 
 
-def embed(descriptor: str, script: str) -> str:
+def embed(descriptor: str, script: str, is_webp: bool) -> str:
     """HTML for any page: a viewer of the public descriptor at that address. Both addresses are percent-encoded."""
+    # OpenSeadragon takes PNG tiles alone for transparent, and draws others over each other
+    rule = "OpenSeadragon.DziTileSource.prototype.hasTransparency = () => true; " if is_webp else ""
     options = f'id: "lambdazoom", tileSources: {json.dumps(descriptor)}, drawer: "canvas", showNavigationControl: false'
     return (
         '<div id="lambdazoom" style="width: 100%; height: 480px"></div>\n'
         f'<script src="{escape(script)}"></script>\n'
-        f"<script>OpenSeadragon({{{options}}});</script>"
+        f"<script>{rule}OpenSeadragon({{{options}}});</script>"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import boto3
+import numpy as np
 import pytest
 from flask import Flask
 from PIL import Image
@@ -85,6 +86,29 @@ def test_the_snippet_works_on_a_bare_page_of_another_origin(
     assert max(int(re.findall(r"/image_files/(\d+)/", answer.url)[0]) for answer in tiles) == 11
     assert {answer.status for answer in tiles} == {200}
     assert [complaint for complaint in witness.complaints if "favicon" not in complaint and "404" not in complaint] == []
+
+
+def test_the_snippet_shows_what_is_transparent_in_webp_tiles(
+    application: Flask, workspace: Workspace, serve: Serve, elsewhere: str, browser: Browser, tmp_path: Path
+) -> None:
+    """On a white page half-transparent red is pink, and nowhere laid on twice."""
+    glass, data = ImageKey("glass.tif"), io.BytesIO()
+    Image.new("RGBA", (900, 600), (200, 40, 60, 128)).save(data, "TIFF")
+    source = workspace.settings.texts["LAMBDAZOOM_SOURCE"].removeprefix("s3://")
+    boto3.client("s3").put_object(Bucket=source, Key=glass.key, Body=data.getvalue())
+    settle(glass, replace(workspace, settings=replace(workspace.settings, format="webp", quality=100)))
+    with serve() as address, browser.new_context(viewport={"width": 720, "height": 500}) as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/glass.tif")
+        page.get_by_text("Details").click()
+        snippet = page.locator(".snippet code").inner_text()
+        (tmp_path / "site.html").write_text(f"<!doctype html><title>Somebody's page</title>\n{snippet}\n", "utf-8")
+        page.goto(f"{elsewhere}/site.html")
+        wait_for_view(page)
+        with Image.open(io.BytesIO(page.screenshot())) as shot:
+            seen = np.asarray(shot.convert("RGB").crop((60, 60, 660, 440))).astype(int)
+    expected = [(colour * 128 + 255 * 127) / 255 for colour in (200, 40, 60)]
+    assert np.abs(seen - expected).max() <= 4
 
 
 def test_our_own_page_reads_public_tiles_where_they_lie(
