@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 UNFINISHED_ROWS = 64  # at most, of which a decoder holds all that the file has: two rows of blocks, each 32 high
-_LEAST_PIECE, _LARGEST_PIECE = 512, 65536
+_LEAST_PIECE, _LARGEST_PIECE = 512, 131072
 _SCAN, _END = 0xDA, 0xD9
 _END_MARKER = bytes((0xFF, _END))
 _ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length: TEM, RSTn, SOI
