@@ -2,9 +2,9 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from queue import Queue
 from typing import Any
 
 import boto3
@@ -45,31 +45,38 @@ def open_tile_store(session: boto3.Session, endpoint: str, region: str, bucket: 
 def uploading(store: S3Store, bucket: str, prefix: str) -> Iterator[Writer]:
     """A writer that returns before its object is stored; when the context ends well, all are."""
     uploads = _Uploads(store, bucket, prefix)
-    with ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload") as pool:
-        try:
-            yield lambda name, data, headers: uploads.submit(pool, name, data, headers)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    try:
+        yield uploads.submit
+    except BaseException:
+        uploads.end(is_wanted=False)
+        raise
+    uploads.end()
     uploads.raise_failure()
 
 
 class _Uploads:
-    """Objects on their way: bounded, and the first failure is kept for the caller."""
+    """Objects on their way: bounded, and the first failure is kept for the caller.
+
+    Threads and a queue, for an executor's futures take as much time as the uploads themselves.
+    """
 
     def __init__(self, store: S3Store, bucket: str, prefix: str) -> None:
         self._store = store
         self._bucket = bucket
         self._prefix = prefix
         self._effort = effort.current()
-        self._room = threading.BoundedSemaphore(2 * UPLOADS)
+        self._waiting = Queue[tuple[str, bytes, Headers] | None](UPLOADS)
+        self._starting = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._is_wanted = True
         self._failure: tuple[str, BaseException] | None = None
 
-    def submit(self, pool: ThreadPoolExecutor, name: str, data: bytes, headers: Headers) -> None:
+    def submit(self, name: str, data: bytes, headers: Headers) -> None:
         """Upload soon; wait if too many are under way."""
         self.raise_failure()
-        self._room.acquire()
-        pool.submit(self._upload, name, data, headers).add_done_callback(lambda upload: self._done(name, upload))
+        self._waiting.put((name, data, headers))
+        if len(self._threads) < UPLOADS and not self._waiting.empty():
+            self._start_another()
 
     def raise_failure(self) -> None:
         """Raise what went wrong first, if anything did."""
@@ -77,13 +84,36 @@ class _Uploads:
             name, error = self._failure
             raise of_upload(error, self._bucket, name) from error
 
+    def end(self, is_wanted: bool = True) -> None:
+        """Wait for what is under way, and for what waits if that is still wanted; no thread is left behind."""
+        self._is_wanted = is_wanted
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _start_another(self) -> None:
+        with self._starting:
+            if len(self._threads) == UPLOADS:
+                return
+            thread = threading.Thread(target=self._upload_all, name=f"upload_{len(self._threads)}")
+            try:
+                thread.start()
+            except RuntimeError as error:  # there is no room for one thread more
+                if not self._threads:
+                    raise MemoryError(str(error)) from error
+            else:
+                self._threads.append(thread)
+
+    def _upload_all(self) -> None:
+        while each := self._waiting.get():
+            if self._is_wanted and not self._failure:
+                self._upload(*each)
+
     def _upload(self, name: str, data: bytes, headers: Headers) -> None:
         attributes = {"Content-Type": headers.content_type, "Cache-Control": headers.cache_control}
         self._effort.count("put")
-        obstore.put(self._store, self._prefix + name, data, attributes=attributes, use_multipart=False)
-
-    def _done(self, name: str, upload: Future[None]) -> None:
-        self._room.release()
-        error = None if upload.cancelled() else upload.exception()
-        if error and not self._failure:
-            self._failure = (name, error)
+        try:
+            obstore.put(self._store, self._prefix + name, data, attributes=attributes, use_multipart=False)
+        except BaseException as error:  # noqa: BLE001 (whatever it is, the caller gets it)
+            self._failure = self._failure or (name, error)
