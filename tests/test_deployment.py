@@ -8,6 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
 
+import click
 import pytest
 
 from lambdazoom.operations import deployment
@@ -104,6 +105,32 @@ def test_placeholder_names_are_refused_before_anything_is_built() -> None:
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "zappa_settings.json still names the buckets of the example. Run `python -m lambdazoom init`" in done.stderr
+
+
+@pytest.mark.parametrize("forgotten", ["zappa_settings.json", "zappa_policy.json"])
+def test_names_set_by_hand_must_be_set_in_both_files(tmp_path: Path, forgotten: str) -> None:
+    for name in ("zappa_settings.json", "zappa_policy.json"):
+        text = (PROJECT / name).read_text("utf-8")
+        (tmp_path / name).write_text(text if name == forgotten else text.replace("your-", "my-"), "utf-8")
+    with pytest.raises(click.ClickException, match=f"^{forgotten} still names the buckets of the example. Run `python -m lambdazoom init`"):
+        deployment.refuse_placeholders(tmp_path)
+    (tmp_path / forgotten).write_text((tmp_path / forgotten).read_text("utf-8").replace("your-", "my-"), "utf-8")
+    deployment.refuse_placeholders(tmp_path)
+
+
+def test_a_name_that_only_holds_your_is_no_placeholder(tmp_path: Path) -> None:
+    for name in ("zappa_settings.json", "zappa_policy.json"):
+        (tmp_path / name).write_text((PROJECT / name).read_text("utf-8").replace("your-", "for-your-eyes-"), "utf-8")
+    deployment.refuse_placeholders(tmp_path)
+
+
+def test_a_policy_file_that_is_not_there_is_told_before_anything_is_built(tmp_path: Path) -> None:
+    text = (PROJECT / "zappa_settings.json").read_text("utf-8")
+    (tmp_path / "zappa_settings.json").write_text(text.replace("your-", "my-"), "utf-8")
+    with pytest.raises(
+        click.ClickException, match=r"^There is no zappa_policy.json, which attach_policy names. Run `python -m lambdazoom init`"
+    ):
+        deployment.refuse_placeholders(tmp_path)
 
 
 def test_the_function_is_set_up_as_the_service_needs_it() -> None:

@@ -16,10 +16,10 @@ import click
 
 from lambdazoom.model.errors import ExifToolMissing
 from lambdazoom.operations import bundle, bytecode
+from lambdazoom.operations.stage import SETTINGS_FILE, placeholders_in
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAMBDA_BUNDLE = PROJECT / "build" / "lambda"
-PLACEHOLDER = "your-"
 MAX_ZIP_BYTES, MAX_UNPACKED_BYTES = 45 * 10**6, 150 * 10**6  # Lambda itself takes 50 and 250
 
 NEEDED = ("app.py", "handler.py", "zappa_settings.py", "static/vendor/openseadragon/openseadragon.min.js", "build/lambda/exiftool")
@@ -52,7 +52,7 @@ def main() -> None:
 @main.command()
 def prepare() -> None:
     """Build the assets and Lambda's exiftool, unless they are there; refuse to go on with placeholder names."""
-    _refuse_placeholders()
+    refuse_placeholders(PROJECT)
     click.echo("Preparing the viewer and exiftool ...")
     done = subprocess.run(["make", "--silent", "assets"], cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S607
     if done.returncode:
@@ -133,12 +133,17 @@ def _too_large(zipped: int, unpacked: int) -> Iterator[str]:
             yield f"the {what} has {size:,} bytes; {limit:,} are meant to be enough. Look at what is new in it."
 
 
-def _refuse_placeholders() -> None:
-    text = json.dumps(_stages())
-    if f'"{PLACEHOLDER}' in text or f"/{PLACEHOLDER}" in text or f":{PLACEHOLDER}" in text:
-        raise click.ClickException(
-            "zappa_settings.json still names the buckets of the example. Run `python -m lambdazoom init`, or write your own names."
-        )
+def refuse_placeholders(folder: Path) -> None:
+    """ClickException if the settings or a policy in the folder still have a name of the example, or a policy is not there."""
+    settings = folder / SETTINGS_FILE
+    policies = {stage.get("attach_policy") for stage in json.loads(settings.read_text("utf-8")).values()} - {None}
+    for path in (settings, *(folder / name for name in sorted(policies))):
+        if not path.is_file():
+            raise click.ClickException(f"There is no {path.name}, which attach_policy names. Run `python -m lambdazoom init`.")
+        if placeholders_in(json.loads(path.read_text("utf-8"))):
+            raise click.ClickException(
+                f"{path.name} still names the buckets of the example. Run `python -m lambdazoom init`, or write your own names into it."
+            )
 
 
 def _architecture() -> str:
@@ -150,7 +155,7 @@ def _architecture() -> str:
 
 
 def _stages() -> dict[str, Any]:
-    stages: dict[str, Any] = json.loads((PROJECT / "zappa_settings.json").read_text("utf-8"))
+    stages: dict[str, Any] = json.loads((PROJECT / SETTINGS_FILE).read_text("utf-8"))
     return stages
 
 

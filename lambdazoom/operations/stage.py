@@ -16,7 +16,7 @@ POLICY_FILE = "zappa_policy.json"
 MANAGE_SOURCE = "LAMBDAZOOM_MANAGE_SOURCE"
 PLACES = {"source": "LAMBDAZOOM_SOURCE", "zoom": "LAMBDAZOOM_ZOOM", "metadata": "LAMBDAZOOM_METADATA"}
 
-_PLACEHOLDER = re.compile(r"\byour-[a-z]+(?:-[a-z]+)*")
+_PLACEHOLDER = re.compile(r"(?<![\w.-])your-[a-z]+(?:-[a-z]+)*")
 
 
 @dataclass(frozen=True)
