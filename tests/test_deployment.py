@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import distributions
+from importlib.metadata import PathDistribution, distributions
 from pathlib import Path
-from zipfile import ZIP_STORED, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import click
 import pytest
@@ -91,6 +91,46 @@ def test_a_file_that_is_there_compiled_is_not_lost(make_package: MakePackage) ->
 def test_binaries_for_another_system_are_named(make_package: MakePackage, name: str, head: bytes, sentence: str) -> None:
     package = make_package(**{name: head})
     assert any(problem.startswith(sentence) for problem in found(package, "cpython-312" if "cpython-313" in name else PYTHON))
+
+
+@pytest.fixture
+def from_a_mac(tmp_path: Path) -> PathDistribution:
+    """A package with an extension module, as pip installs it on macOS."""
+    folder = tmp_path / "cat-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: cat\nVersion: 1.0\n")
+    (folder / "RECORD").write_text("cat/__init__.py,,\ncat/_purr.cpython-313-darwin.so,,\ncat/.dylibs/libz.1.dylib,,\n")
+    return PathDistribution(folder)
+
+
+def test_what_a_mac_leaves_beside_the_linux_wheels_stays_behind(make_package: MakePackage, from_a_mac: PathDistribution) -> None:
+    linux = f"cat/_purr.{PYTHON}-x86_64-linux-gnu.so"
+    of_the_mac = ("cat/_purr.cpython-313-darwin.so", "cat/.dylibs/libz.1.dylib")
+    package = make_package(**{"cat/__init__.py": b"", linux: ELF_X86, "cat/purr": b"#!/bin/sh"}, **dict.fromkeys(of_the_mac, MACH_O))
+    with ZipFile(package, "a", ZIP_DEFLATED) as archive:
+        program = ZipInfo("cat/program")
+        program.external_attr = 0o100755 << 16
+        archive.writestr(program, "#!/bin/sh")
+        before = {entry.filename: (entry.external_attr, archive.read(entry)) for entry in archive.infolist()}
+    deployment.leave_out_foreign(package)
+    with ZipFile(package) as archive:
+        after = {entry.filename: (entry.external_attr, archive.read(entry)) for entry in archive.infolist()}
+    assert after == {name: entry for name, entry in before.items() if name not in of_the_mac}
+    assert list(problems(package, X86, PYTHON, [*INSTALLED, from_a_mac])) == []
+
+
+def test_a_package_that_zappa_found_no_linux_wheel_of_is_named(make_package: MakePackage, from_a_mac: PathDistribution) -> None:
+    package = make_package(**{"cat/__init__.py": b"", "cat/_purr.cpython-313-darwin.so": MACH_O})
+    deployment.leave_out_foreign(package)
+    sentence = "cat has no Linux build of cat/_purr in it. Deploy with the network to fetch it, or from Linux."
+    assert list(problems(package, X86, PYTHON, [*INSTALLED, from_a_mac])) == [sentence]
+
+
+def test_a_package_without_foreign_files_is_left_as_it_is(make_package: MakePackage) -> None:
+    package = make_package()
+    before = package.read_bytes()
+    deployment.leave_out_foreign(package)
+    assert package.read_bytes() == before
 
 
 def test_too_large_a_package_is_told_with_both_figures(make_package: MakePackage) -> None:

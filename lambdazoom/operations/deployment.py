@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import click
 
@@ -26,6 +26,8 @@ NEEDED = ("app.py", "handler.py", "zappa_settings.py", "static/vendor/openseadra
 FORBIDDEN = ("data", "tests", "benchmarks", "samples", "docs", "node_modules", ".git", ".venv", ".venv-dev")  # at the top of the zip
 PROVIDED = ("boto3", "botocore", "s3transfer")  # by Lambda's runtime
 UNUSED = ("pip", "setuptools", "wheel", "troposphere", "cfn-flip", "placebo", "argcomplete")  # only `zappa` on a desk needs them
+
+MACS_OWN = ("_watchdog_fsevents",)  # extension modules that have no counterpart on Linux
 
 _ELF = b"\x7fELF"
 
@@ -66,7 +68,8 @@ def prepare() -> None:
 @main.command()
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def finish(path: Path) -> None:
-    """Add bytecode to the zip at PATH; refuse it if it would not work, or holds what it must not."""
+    """Make the zip at PATH ready (no binaries of this system, bytecode); refuse it if it would not work, or holds what it must not."""
+    leave_out_foreign(path)
     runtimes = {stage["runtime"] for stage in _stages().values()}
     python = f"cpython-{runtimes.pop().removeprefix('python').replace('.', '')}"
     if bytecode.is_of(python):
@@ -76,6 +79,21 @@ def finish(path: Path) -> None:
         raise click.ClickException(f"The package is not right: {problem}")
 
 
+def leave_out_foreign(path: Path) -> None:
+    """Take out of the package what no Linux can load.
+
+    Where this is macOS, Zappa unpacks the Linux wheels over what pip installed, and both are in the package.
+    """
+    with ZipFile(path) as archive:
+        kept = [entry for entry in archive.infolist() if not _is_foreign(PurePosixPath(entry.filename))]
+        if len(kept) == len(archive.infolist()):
+            return
+        with ZipFile(path.with_suffix(".new"), "w", ZIP_DEFLATED) as copy:
+            for entry in kept:
+                copy.writestr(entry, archive.read(entry))
+    path.with_suffix(".new").replace(path)
+
+
 def problems(path: Path, target: Target, python: str, installed: Iterable[Distribution]) -> Iterator[str]:
     """What is wrong with a package, each as a sentence.
 
@@ -83,8 +101,10 @@ def problems(path: Path, target: Target, python: str, installed: Iterable[Distri
     """
     with ZipFile(path) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        packages = list(installed)
         yield from _misplaced(set(sizes))
-        yield from _lost_files(set(sizes), installed)
+        yield from _lost_files(set(sizes), packages)
+        yield from _missing_builds(set(sizes), packages)
         yield from _foreign_binaries(archive, target, python)
     yield from _too_large(path.stat().st_size, sum(sizes.values()))
 
@@ -100,12 +120,24 @@ def _misplaced(names: set[str]) -> Iterator[str]:
 
 def _lost_files(names: set[str], installed: Iterable[Distribution]) -> Iterator[str]:
     """Zappa's `exclude` strips files and folders of that name at any depth, also out of packages."""
+    for distribution, file in _packaged(installed):
+        if _is_code(file) and not _is_foreign(file) and str(file) not in names and f"{file}c" not in names:
+            yield f"{distribution} has lost {file}. Look at `exclude` in zappa_settings.json."
+
+
+def _missing_builds(names: set[str], installed: Iterable[Distribution]) -> Iterator[str]:
+    """Where Zappa finds no Linux wheel, it warns and goes on with what is installed here."""
+    built = {_module(PurePosixPath(name)) for name in names if name.endswith(".so")}
+    for distribution, file in _packaged(installed):
+        if _is_foreign(file) and file.suffix in (".so", ".pyd") and _module(file) not in (*built, *MACS_OWN):
+            yield f"{distribution} has no Linux build of {_module(file)} in it. Deploy with the network to fetch it, or from Linux."
+
+
+def _packaged(installed: Iterable[Distribution]) -> Iterator[tuple[str, PurePosixPath]]:
+    """Each file that Zappa takes from the environment, with its package's name."""
     for distribution in installed:
-        if distribution.name.lower() in (*PROVIDED, *UNUSED):
-            continue
-        for file in distribution.files or ():
-            if _is_code(file) and str(file) not in names and f"{file}c" not in names:
-                yield f"{distribution.name} has lost {file}. Look at `exclude` in zappa_settings.json."
+        if distribution.name.lower() not in (*PROVIDED, *UNUSED):
+            yield from ((distribution.name, file) for file in distribution.files or ())
 
 
 def _is_code(file: PurePosixPath) -> bool:
@@ -113,10 +145,20 @@ def _is_code(file: PurePosixPath) -> bool:
     return not tests and file.suffix in (".py", ".so", ".json", ".pem", ".html")
 
 
+def _is_foreign(file: PurePosixPath) -> bool:
+    """Whether the name is that of a binary for macOS or Windows."""
+    return file.suffix in (".dylib", ".pyd", ".dll") or file.name.endswith("-darwin.so")
+
+
+def _module(file: PurePosixPath) -> str:
+    """An extension module without what its file's name says of the system that it is for."""
+    return str(file.parent / file.name.partition(".")[0])
+
+
 def _foreign_binaries(archive: ZipFile, target: Target, python: str) -> Iterator[str]:
     for entry in archive.infolist():
         name = PurePosixPath(entry.filename)
-        if name.suffix in (".dylib", ".pyd", ".dll") or "darwin" in name.name:
+        if _is_foreign(name):
             yield f"{name} is not for Linux. Deploy from a new virtual environment, with the network to fetch Linux packages."
         elif name.suffix == ".so" or ".so." in name.name:
             with archive.open(entry) as opened:

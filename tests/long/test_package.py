@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -87,6 +88,41 @@ def test_further_formats_fit_in(project: Project, unpacked: Path, tmp_path: Path
     assert "`pip install -r requirements-formats.txt` opens it" in without.stderr
     with_it = subprocess.run([*command, tmp_path / "task", *files], capture_output=True, text=True, check=False)
     assert with_it.returncode == 0, with_it.stderr
+    assert 'Width="300"' in (tmp_path / "out" / "cat.dzi").read_text("utf-8")
+
+
+def test_a_package_that_is_made_on_a_mac_is_right_too(project: Project, package: Path, tmp_path: Path) -> None:
+    """As far as Linux can tell: what has compiled parts is installed as pip installs it on macOS, and Zappa finds the Linux wheels."""
+    python = str(project.folder / ".venv" / "bin" / "python")
+    pip = [python, "-m", "pip", "--quiet", "--quiet", "--disable-pip-version-check"]
+    [site] = (project.folder / ".venv" / "lib").glob("python3.*/site-packages")
+    compiled = [info.parent.name.split("-")[0].replace("_", "-") for info in site.glob("*/WHEEL") if "none-any" not in info.read_text()]
+    assert {"pillow", "obstore", "isal", "watchdog"} <= set(compiled)
+    pinned = (project.folder / "requirements.txt").read_text().splitlines()
+    wanted = [line for line in pinned if line.partition("==")[0] in compiled]
+    options = ["--python-version", "3.13", "--only-binary=:all:", "--no-deps"]
+    linux = [word for tag in ("manylinux_2_28", "manylinux_2_17") for word in ("--platform", f"{tag}_x86_64")]
+    subprocess.run([*pip, "download", *options, *linux, "--dest", tmp_path / "cached_wheels", *wanted], check=True)  # Zappa's own cache
+    mac = tmp_path / "mac"
+    subprocess.run([*pip, "install", *options, "--platform", "macosx_11_0_arm64", "--target", mac, *wanted], check=True)
+    assert len(list(mac.rglob("*-darwin.so"))) > 10
+    subprocess.run([*pip, "uninstall", "--yes", *compiled], check=True)
+    try:
+        shutil.copytree(mac, site, dirs_exist_ok=True)
+        on_the_mac = replace(project, environment={**project.environment, "TMPDIR": str(tmp_path)})
+        on_the_mac.zappa("package", "live", "--output", "mac.zip")
+    finally:
+        subprocess.run([*pip, "install", "--force-reinstall", "--no-deps", *wanted], check=True)
+    with ZipFile(package) as here, ZipFile(project.folder / "mac.zip") as there:
+        lost = {name for name in set(here.namelist()) - set(there.namelist()) if "dist-info" not in name}
+        there.extractall(tmp_path / "task")
+    assert {name for name in lost if not name.startswith("watchdog")} == set()
+    picture(300, 200).save(tmp_path / "cat.png")
+    program = "import sys\nsys.path[:0] = [sys.argv[1]]\nfrom lambdazoom.cli import main\nsys.exit(main(['tile', *sys.argv[2:]]))"
+    files = [tmp_path / "cat.png", tmp_path / "out"]
+    command = [project.python, "-B", "-I", "-S", "-c", program, tmp_path / "task", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert 'Width="300"' in (tmp_path / "out" / "cat.dzi").read_text("utf-8")
 
 
