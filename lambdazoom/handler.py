@@ -15,10 +15,8 @@ from lambdazoom.model.errors import LambdaZoomError, StorageError, Unfinished
 from lambdazoom.model.events import Change, Unreadable, changes_of
 from lambdazoom.model.keys import ImageKey, key_of
 from lambdazoom.model.settings import Settings
-from lambdazoom.publishing import indexing, notices
-from lambdazoom.publishing.lifecycle import catch_up
+from lambdazoom.publishing import notices
 from lambdazoom.publishing.pipeline import settle
-from lambdazoom.publishing.sweeping import sweep
 from lambdazoom.publishing.workers import HINT, Wish
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 
@@ -71,6 +69,10 @@ def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
 
     Stops in time before the invocation ends; the next one goes on. Raises SettingsError, and Unfinished if something failed.
     """
+    from lambdazoom.publishing import indexing  # an image's event does without all three
+    from lambdazoom.publishing.lifecycle import catch_up
+    from lambdazoom.publishing.sweeping import sweep
+
     workspace = _within(context)
 
     def is_time_up() -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Draw
+
 PROJECT = Path(__file__).parents[1]
 GUESTS = {"PIL", "boto3", "exiftool", "flask", "jinja2", "obstore", "pillow_heif", "tqdm", "waitress", "watchdog", "werkzeug", "zappa"}
 PAGES = {"flask", "jinja2", "werkzeug"}
@@ -38,8 +40,8 @@ def guests_after(program: str, environment: dict[str, str] | None = None) -> set
     ("program", "expected"),
     [
         ("import app", set()),
-        ("import lambdazoom.handler", {"PIL", "exiftool"}),
-        ("import app, lambdazoom.handler", {"PIL", "exiftool"}),  # what Zappa imports when an event of S3 comes
+        ("import lambdazoom.handler", {"exiftool"}),
+        ("import app, lambdazoom.handler", {"exiftool"}),  # what Zappa imports when an event of S3 comes
         ("import lambdazoom.web.application", {"exiftool", *PAGES}),
     ],
     ids=["application", "event handler", "both", "pages"],
@@ -54,6 +56,14 @@ def test_the_first_page_loads_neither_pillow_nor_the_watch_nor_a_server(environm
     assert guests_after(sent_home, IN_BUCKETS) == {"boto3", "exiftool", "obstore", *PAGES}
 
 
+def test_pillow_comes_when_an_image_is_to_be_made(environment: dict[str, str], draw: Draw) -> None:
+    draw("cat.jpg")
+    record = {"s3": {"bucket": {"name": "b", "arn": "arn:aws:s3:::b"}, "object": {"key": "cat.jpg"}}}
+    tell = f"import lambdazoom.handler\nlambdazoom.handler.on_object_event({{'Records': [{record}]}}, None)"
+    assert guests_after(tell, environment) == {"PIL", "exiftool"}
+    assert guests_after(tell, environment) == {"exiftool"}  # all is as it should be
+
+
 def test_the_first_event_of_a_bucket_loads_neither_flask_nor_the_watch() -> None:
     opened = "import app, lambdazoom.handler\nlambdazoom.handler.door.workspace()"
-    assert guests_after(opened, IN_BUCKETS) == {"PIL", "boto3", "exiftool", "obstore"}
+    assert guests_after(opened, IN_BUCKETS) == {"boto3", "exiftool", "obstore"}

@@ -5,7 +5,7 @@ Those of JPEG and PNG come row by row from one decoder, those of TIFF in bands, 
 
 from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -15,13 +15,15 @@ from lambdazoom.imaging.canvas import Canvas, Rows
 from lambdazoom.imaging.colour import Conversion, space_of
 from lambdazoom.imaging.finishing import Finish
 from lambdazoom.imaging.formats import Header, WatchedFile, Wishes, is_truncation, reading
-from lambdazoom.imaging.inflate import PIECE_BYTES, InflatedPng
 from lambdazoom.imaging.memory import REGION
 from lambdazoom.imaging.source import Source
 from lambdazoom.imaging.stored import Stored
 from lambdazoom.imaging.tiler import Tiler, available_cores, rows_ahead
 from lambdazoom.imaging.upright import FROM_BELOW, orientation
 from lambdazoom.model.geometry import Pyramid
+
+if TYPE_CHECKING:
+    from lambdazoom.imaging.inflate import InflatedPng
 
 _BANDS_AHEAD = 4  # with fewer, decoding waits for encoding, and the other way round
 _MOST_ROWS_AHEAD = 1024  # of high bands fewer are ahead: they are work enough, and much memory
@@ -70,7 +72,7 @@ class PulledSource(StreamedSource):
     def _pull(
         self,
         image: ImageFile.ImageFile,
-        file: WatchedFile | InflatedPng,
+        file: "WatchedFile | InflatedPng",
         target: Canvas | Stored,
         tiler: Tiler,
         read: Callable[[int], bytes] | None = None,
@@ -121,10 +123,14 @@ class PngSource(PulledSource):
 
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""
+        from lambdazoom.imaging.inflate import PIECE_BYTES  # with isal, which nothing else needs
+
         return super().need(pyramid) + 20 * PIECE_BYTES
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
+        from lambdazoom.imaging.inflate import PIECE_BYTES, InflatedPng
+
         with InflatedPng(self._file.fileno()) as inflated:
             with reading(self.name):
                 image = PngImageFile(cast(BinaryIO, inflated))

@@ -1,6 +1,5 @@
 """The settings: one declared list that feeds reading, help, the `settings` command and docs/settings.md; no I/O."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -270,5 +269,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
         if name in SUCCESSORS:
             raise SettingsError(f"{name} is a name of the original program; here it is called {SUCCESSORS[name]}.")
         if name.startswith(PREFIX) and name not in names:
+            import difflib  # a start that goes well does without it
+
             nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
             raise SettingsError(f"There is no setting {name}. Do you mean {nearest}?")

@@ -50,7 +50,7 @@ class InChild:
 
     def __call__(self, image: ImageKey, wish: Wish, tell: Tell) -> ImageRecord | None:
         """Settle one image. Raises Interrupted, what the process raised, and how it died, where no record can tell."""
-        from lambdazoom.publishing.pipeline import new_run, settle_but_making  # it brings Pillow, and the pages only put keys in
+        from lambdazoom.publishing.pipeline import new_run, settle_but_making  # the pages only put keys in
 
         if "\0" in image.key:
             raise Unstorable(f"No file can be named {image.display!r}.")

@@ -13,6 +13,14 @@ from lambdazoom.publishing.workspace import Workspace
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is missing: the tiles, the metadata, or both."""
+
+    tiles: bool
+    metadata: bool
+
+
+@dataclass(frozen=True)
 class Look:
     """What was found at one moment: what is on show, with its note, what is described, what is recorded, and then the source.
 

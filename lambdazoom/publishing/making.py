@@ -27,6 +27,7 @@ from lambdazoom.model.records import ImageRecord, Outcome, Step
 from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import generations, raws
 from lambdazoom.publishing.generations import Published
+from lambdazoom.publishing.looking import Wanted
 from lambdazoom.publishing.pulse import Pulse
 from lambdazoom.publishing.workspace import Workspace
 
@@ -34,14 +35,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _FINAL = (ImageError, MetadataError, Unstorable)  # what the same source version would only meet again
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is missing: the tiles, the metadata, or both."""
-
-    tiles: bool
-    metadata: bool
 
 
 @dataclass(frozen=True)

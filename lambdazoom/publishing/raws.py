@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambdazoom.imaging import formats, raw
-from lambdazoom.imaging.previews import Preview, preview_of, with_orientation
 from lambdazoom.model.errors import ExifToolMissing, MetadataError, UnsupportedImage
 
 if TYPE_CHECKING:
+    from lambdazoom.imaging.previews import Preview
     from lambdazoom.metadata.exiftool import ExifTool
     from lambdazoom.metadata.previews import Carried
 
@@ -40,7 +40,7 @@ class Picture:
 @dataclass(frozen=True)
 class _Taken:
     data: bytes | bytearray
-    preview: Preview
+    preview: "Preview"
 
     @property
     def pixels(self) -> int:
@@ -68,7 +68,8 @@ def picture_of(path: Path, name: str, exiftool: Callable[[], "AbstractContextMan
 
 def _take_out(path: Path, name: str, exiftool: Callable[[], "AbstractContextManager[ExifTool]"], into: Path) -> str:
     """Write the preview; a remark on it."""
-    from lambdazoom.metadata.previews import carried  # `tile` of any other file does without exiftool
+    from lambdazoom.imaging.previews import with_orientation  # only raw camera files need these
+    from lambdazoom.metadata.previews import carried
 
     try:
         with exiftool() as running:
@@ -96,6 +97,7 @@ def _take_out(path: Path, name: str, exiftool: Callable[[], "AbstractContextMana
 
 def _largest(path: Path, found: "Carried", exiftool: "ExifTool") -> _Taken | None:
     """The picture of the most pixels, if one can be shown; the first of several."""
+    from lambdazoom.imaging.previews import preview_of
     from lambdazoom.metadata.process import MAX_REPLY_BYTES
 
     best: _Taken | None = None

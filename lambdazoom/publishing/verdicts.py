@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from lambdazoom.metadata.facts import caption
 from lambdazoom.model.errors import LambdaZoomError, OutOfTime, StorageError, Unstorable
@@ -9,7 +10,9 @@ from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Step
 from lambdazoom.publishing.generations import Published, same_version
 from lambdazoom.publishing.looking import Look
-from lambdazoom.publishing.making import Made
+
+if TYPE_CHECKING:
+    from lambdazoom.publishing.making import Made
 
 LAST_CUT_SHORT = 2  # a version whose runs were killed, or ran out of time, so often is given up
 STALLED = "stalled"  # the code of such a failure
@@ -48,7 +51,7 @@ def completed(record: ImageRecord, look: Look) -> ImageRecord:
     return replace(record, metadata=Step(Outcome.DONE), caption=caption(described.metadata))
 
 
-def refused(made: Made, look: Look, error: StorageError) -> ImageRecord:
+def refused(made: "Made", look: Look, error: StorageError) -> ImageRecord:
     """The record after a refusal: what was stored before it counts as done."""
     failed = Step.failed(error, final=isinstance(error, Unstorable))
     is_shown = made.generation is None or look.shows(made.record.version)

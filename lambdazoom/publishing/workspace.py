@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import permutations
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lambdazoom.metadata.exiftool import ExifTool
@@ -18,7 +17,6 @@ from lambdazoom.model.errors import SettingsError
 from lambdazoom.model.places import Bucket, Folder
 from lambdazoom.model.settings import Settings
 from lambdazoom.storage.base import Source, Store
-from lambdazoom.storage.folder import FolderSource, FolderStore
 
 if TYPE_CHECKING:
     from lambdazoom.storage.s3 import Connection
@@ -66,24 +64,28 @@ def open_workspace(settings: Settings) -> Workspace:
     _refuse_overlaps(settings)
 
     @cache
-    def buckets() -> "tuple[ModuleType, Connection]":
+    def connection() -> "Connection":
         from lambdazoom.storage import s3  # boto3 takes half a second to import: only who needs it pays, and once for all places
 
-        return s3, s3.connect()
-
-    def opened(place: Folder | Bucket, of_folder: Callable[[Path], Any], of_bucket: str) -> Any:
-        if isinstance(place, Folder):
-            return of_folder(Path(place.path).resolve())
-        s3, connection = buckets()
-        return getattr(s3, of_bucket)(connection, place)
+        return s3.connect()
 
     return Workspace(
         settings=settings,
-        source=opened(settings.source, FolderSource, "BucketSource"),
-        zoom=opened(settings.zoom, FolderStore, "BucketStore"),
-        metadata=opened(settings.metadata, FolderStore, "BucketStore"),
+        source=_open(settings.source, "Source", connection),
+        zoom=_open(settings.zoom, "Store", connection),
+        metadata=_open(settings.metadata, "Store", connection),
         exiftool=ExifTool(Path(settings.exiftool) if settings.exiftool else None, seconds=settings.exiftool_seconds),
     )
+
+
+def _open(place: Folder | Bucket, kind: str, connection: "Callable[[], Connection]") -> Any:
+    if isinstance(place, Folder):
+        from lambdazoom.storage import folder
+
+        return getattr(folder, f"Folder{kind}")(Path(place.path).resolve())
+    from lambdazoom.storage import s3
+
+    return getattr(s3, f"Bucket{kind}")(connection(), place)
 
 
 def _refuse_overlaps(settings: Settings) -> None:

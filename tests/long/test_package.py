@@ -16,6 +16,7 @@ from zipfile import ZipFile
 import pillow_heif
 import pytest
 
+from benchmarks import cold_start
 from tests.conftest import picture
 from tests.gateway import REST_HOST, rest_event
 from tests.long.conftest import Project
@@ -66,6 +67,12 @@ def test_a_cold_start_compiles_nothing(project: Project, unpacked: Path) -> None
     command = [project.python, "-B", "-I", "-S", "-c", program, str(unpacked), str(project.boto3_folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_importing_the_handler_costs_little_beside_the_libraries_that_it_needs(project: Project, unpacked: Path) -> None:
+    route = "an S3 event"
+    libraries, ours = cold_start.measure(route, [str(unpacked), str(project.boto3_folder)], project.python)
+    assert libraries + ours <= 1.2 * libraries, cold_start.line(route, libraries, ours)
 
 
 def test_further_formats_fit_in(project: Project, unpacked: Path, tmp_path: Path) -> None:
@@ -119,8 +126,8 @@ def test_a_package_that_is_made_on_a_mac_is_right_too(project: Project, package:
     assert {name for name in lost if not name.startswith("watchdog")} == set()
     picture(300, 200).save(tmp_path / "cat.png")
     program = "import sys\nsys.path[:0] = [sys.argv[1]]\nfrom lambdazoom.cli import main\nsys.exit(main(['tile', *sys.argv[2:]]))"
-    files = [tmp_path / "cat.png", tmp_path / "out"]
-    command = [project.python, "-B", "-I", "-S", "-c", program, tmp_path / "task", *files]
+    files = [str(tmp_path / name) for name in ("task", "cat.png", "out")]
+    command = [project.python, "-B", "-I", "-S", "-c", program, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert 'Width="300"' in (tmp_path / "out" / "cat.dzi").read_text("utf-8")
