@@ -108,7 +108,7 @@ class Recorder:
         self._calls = Path(path).open("a", buffering=1)  # noqa: SIM115 (as long as the server runs)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        found = _KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
+        found = _KEY.search(environ.get("HTTP_AUTHORIZATION", "")) or _KEY.search(unquote(environ["QUERY_STRING"]))
         raw_path = environ.get("RAW_URI", environ.get("REQUEST_URI", environ["PATH_INFO"])).split("?")[0]
         call = [found[1] if found else "", environ["REQUEST_METHOD"], unquote(raw_path), environ["QUERY_STRING"]]
         self._calls.write(json.dumps(call) + "\n")

@@ -64,19 +64,26 @@ class Project:
         """A page of the deployed function, asked for as somebody who has signed in."""
         return self.request("GET", path)
 
-    def request(self, method: str, path: str, form: str = "") -> dict[str, Any]:
+    def request(self, method: str, path: str, form: str = "", **more: str) -> dict[str, Any]:
         headers = {"Host": REST_HOST, "X-Forwarded-Proto": "https"}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if form:
             headers |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"https://{REST_HOST}"}
-        event = {**rest_event(method, path, headers), "body": form or None}
+        event = {**rest_event(method, path, headers | more), "body": form or None}
         answer: dict[str, Any] = self.invoke(event)
         for name, value in answer["headers"].items():
             if name.lower() == "set-cookie":
                 cookie, _, content = value.split(";")[0].partition("=")
                 self.cookies[cookie] = content
         return answer
+
+    def ask(self, method: str, address: str, **document: object) -> tuple[int, dict[str, Any]]:
+        """What the API answers to a change, as a script of our pages asks for it."""
+        token = json.loads(self.get("/api/")["body"])["token"]
+        more = {"Content-Type": "application/json", "X-Form-Token": token}
+        answer = self.request(method, address.removeprefix("/live"), json.dumps(document), **more)
+        return answer["statusCode"], json.loads(answer["body"] or "{}")
 
     def invoke(self, event: dict[str, Any]) -> Any:
         answer = self.client("lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event))

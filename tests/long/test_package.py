@@ -19,7 +19,7 @@ import pytest
 from benchmarks import cold_start
 from tests.conftest import picture
 from tests.gateway import REST_HOST, rest_event
-from tests.long.conftest import Project
+from tests.long.conftest import NAMES, Project
 from tests.quiet_server import QuietHandler, serving
 
 pytestmark = pytest.mark.long
@@ -43,9 +43,14 @@ def test_the_package_keeps_to_its_budget(package: Path, unpacked: Path) -> None:
         "mypy",
         "moto",
     }
-    secrets = (b"scrypt.", b"SESSION_SECRET=")
-    settings = (unpacked / "zappa_settings.py").read_bytes()
-    assert not [secret for secret in secrets if secret in settings]
+
+
+def test_neither_hash_nor_secret_nor_password_is_in_it(project: Project, unpacked: Path) -> None:
+    where = {"Bucket": NAMES["metadata"], "Key": "_lambdazoom/secrets/live.json"}
+    held: dict[str, str] = json.loads(project.client("s3").get_object(**where)["Body"].read())
+    secrets = [each.encode() for each in (*held.values(), project.password)]
+    assert len(secrets) == 3
+    assert [path for path in unpacked.rglob("*") if path.is_file() and any(secret in path.read_bytes() for secret in secrets)] == []
 
 
 def test_exiftool_travels_with_its_own_perl(unpacked: Path) -> None:
