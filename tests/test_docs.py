@@ -68,6 +68,12 @@ def test_the_readmes_first_screen_is_short_and_holds_the_two_commands() -> None:
     assert any("make test" in line for line in first_screen)
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/deploy.md"])
+def test_after_deploying_comes_the_doctor(name: str) -> None:
+    """Zappa reports success even when the notification could not be set."""
+    assert re.search(r"^    zappa deploy live.*\n    python -m lambdazoom doctor", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+
+
 def test_no_file_names_a_package_registry_or_this_workplace() -> None:
     hosts = ("pypi" + ".org", "registry" + ".npmjs", "deb" + "ian.org/debian", "/work" + "/")
     for path in (ROOT / "package-lock.json", ROOT / "Makefile", *DOCUMENTS, *ROOT.glob("*requirements*")):

@@ -28,7 +28,7 @@ PUBLIC = ("health", "static")  # endpoints that need neither settings nor a sess
 ENTRANCE = ("access.sign_in", "access.try_password")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
-ON_LAMBDA = "No password is set, so nothing is shown. Run `python -m lambdazoom password`, then `zappa update live`."
+ON_LAMBDA = "No password is set, so nothing is shown. Run `python -m lambdazoom init`, then `zappa update live`."
 NOT_HERE = "No password is set, so only this machine is served, as localhost. Run `python -m lambdazoom password`."
 WRONG = "That password is not right."
 NOT_SIGNED_IN = "You are not signed in. Sign in, then try again."
