@@ -384,6 +384,15 @@ def test_what_is_doubtful_is_a_warning(deployed: Deployed, damage: Callable[[Dep
     the_line(deployed.doctor(), Mark.WARNING, *parts)
 
 
+def test_versions_of_tiles_that_end_by_themselves_are_no_warning(deployed: Deployed) -> None:
+    keep_versions_of_tiles(deployed)
+    s3, name = boto3.client("s3"), deployed.names["zoom"]
+    rules: Any = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    ending: Any = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}
+    s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [*rules, ending]})
+    the_line(deployed.doctor(), Mark.OK, "keeps versions of swept tiles, and a lifecycle rule ends them")
+
+
 def s3_statements(project: Deployed) -> list[dict[str, Any]]:
     held = json.loads(boto3.client("lambda").get_policy(FunctionName=project.function_name)["Policy"])["Statement"]
     return [each for each in held if each["Principal"] == {"Service": "s3.amazonaws.com"}]

@@ -140,6 +140,11 @@ def ends_unfinished_uploads(rules: list[Mapping[str, Any]]) -> bool:
     return any(rule.get("Status") == "Enabled" and "AbortIncompleteMultipartUpload" in rule and _is_for_all(rule) for rule in rules)
 
 
+def ends_old_versions(rules: list[Mapping[str, Any]]) -> bool:
+    """Whether a rule for the whole bucket ends versions that are not the current one."""
+    return any(rule.get("Status") == "Enabled" and "NoncurrentVersionExpiration" in rule and _is_for_all(rule) for rule in rules)
+
+
 def _is_for_all(rule: Mapping[str, Any]) -> bool:
     where = rule.get("Filter", {"Prefix": rule.get("Prefix", "")})
     return not where or where == {"Prefix": ""}

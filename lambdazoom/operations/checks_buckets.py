@@ -52,11 +52,14 @@ def existence(site: Site, purpose: str) -> Findings:
 def versioning(site: Site) -> Findings:
     """The zoom bucket keeps no versions: every swept tile would be kept and billed."""
     name = site.stage.buckets["zoom"].name
-    if buckets.is_versioned(site.s3, name):
+    rules = (buckets.lifecycle_of(site.s3, name) or {}).get("Rules", [])
+    if not buckets.is_versioned(site.s3, name):
+        yield ok(f"The zoom bucket {name} keeps no versions of swept tiles.")
+    elif buckets.ends_old_versions(rules):
+        yield ok(f"The zoom bucket {name} keeps versions of swept tiles, and a lifecycle rule ends them.")
+    else:
         way_out = "Suspend versioning there, or add a lifecycle rule that expires noncurrent versions after a day."
         yield warning(f"The zoom bucket {name} keeps versions: every tile that is swept stays, and is billed.", way_out)
-    else:
-        yield ok(f"The zoom bucket {name} keeps no versions of swept tiles.")
 
 
 def privacy(site: Site, purpose: str) -> Findings:
