@@ -4,7 +4,7 @@
 
 Each invocation is a fresh, isolated PYTHON process with nothing beside it but boto3 from BOTO3_FOLDER, as in Lambda's runtime, and
 neither exiftool nor perl on its PATH. S3's notifications reach it as events. Every request is written to the file CALLS, a line
-of JSON each, with the access key that signed it: the function's own is "role". What moto lacks is
+of JSON each, with its status and the access key that signed it: the function's own is "role". What moto lacks is
 added.
 """
 
@@ -111,8 +111,12 @@ class Recorder:
         found = _KEY.search(environ.get("HTTP_AUTHORIZATION", "")) or _KEY.search(unquote(environ["QUERY_STRING"]))
         raw_path = environ.get("RAW_URI", environ.get("REQUEST_URI", environ["PATH_INFO"])).split("?")[0]
         call = [found[1] if found else "", environ["REQUEST_METHOD"], unquote(raw_path), environ["QUERY_STRING"]]
-        self._calls.write(json.dumps(call) + "\n")
-        return self._application(environ, start_response)
+
+        def start(status: str, headers: Any, *more: Any) -> Any:
+            self._calls.write(json.dumps([*call, int(status[:3])]) + "\n")
+            return start_response(status, headers, *more)
+
+        return self._application(environ, start)
 
 
 def main() -> None:

@@ -247,9 +247,11 @@ def hold_the_calls_against_the_policy(project: Project) -> None:
     policy = json.loads((project.folder / "zappa_policy.json").read_text())
     needed = set()
     for line in project.calls.read_text().splitlines():
-        who, method, path, query = json.loads(line)
+        who, method, path, query, status = json.loads(line)
         if who == "role" and path != "/":
             needed.add(action_of(method, path, query))
+            if status == 404:  # who may not list is told 403 instead
+                needed.add(("s3:ListBucket", f"arn:aws:s3:::{path.split('/')[1]}"))
     assert [each for each in needed if not allows(policy, *each)] == []
     granted = [(statement, action) for statement in policy["Statement"] for action in listed(statement["Action"])]
     unused = [
