@@ -133,6 +133,14 @@ def test_a_package_without_foreign_files_is_left_as_it_is(make_package: MakePack
     assert package.read_bytes() == before
 
 
+def test_packages_for_development_are_named_with_the_way_out(make_package: MakePackage) -> None:
+    here = [each for each in distributions() if each.name.lower() in ("pytest", "mypy", "flask")]
+    assert list(deployment.development_packages(here)) == [
+        "mypy, pytest are for development. Deploy from a virtual environment with the packages of requirements.txt alone."
+    ]
+    assert list(deployment.development_packages(INSTALLED)) == []
+
+
 def test_too_large_a_package_is_told_with_both_figures(make_package: MakePackage) -> None:
     package = make_package(**{"large.bin": bytes(46 * 10**6)})
     [problem] = found(package)

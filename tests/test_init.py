@@ -112,6 +112,20 @@ def test_init_on_nothing_makes_four_private_buckets(project: Project) -> None:
         assert state.cors == ()
 
 
+def test_in_another_region_buckets_and_names_are_of_that_region(project: Project) -> None:
+    said = project.init("--region", "eu-central-1", "--public-tiles")
+    assert "Make the bucket" in said
+    s3 = boto3.client("s3", region_name="eu-central-1")
+    for name in project.names.values():
+        assert s3.get_bucket_location(Bucket=name)["LocationConstraint"] == "eu-central-1"
+    assert project.stage["aws_region"] == "eu-central-1"
+    tiles = f"https://{project.names['zoom']}.s3.eu-central-1.amazonaws.com"
+    assert project.stage["aws_environment_variables"]["LAMBDAZOOM_TILES_URL"] == tiles
+    log = f"arn:aws:logs:eu-central-1:{ACCOUNT}:log-group:/aws/lambda/{project.function_name}"
+    assert allows(project.policy, "logs:CreateLogGroup", log)
+    assert project.run("init", "--yes") == "Nothing to do: all is set up as wished.\n"
+
+
 def test_init_writes_the_names_and_nothing_else(project: Project) -> None:
     before = project.settings_file.read_text("utf-8")
     said = project.init()

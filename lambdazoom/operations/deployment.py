@@ -4,7 +4,9 @@ zappa_hooks.py calls this as a program, `prepare` before packaging and `finish` 
 when something would only fail later, on Lambda.
 """
 
+import itertools
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distributions
@@ -74,7 +76,9 @@ def finish(path: Path) -> None:
     python = f"cpython-{runtimes.pop().removeprefix('python').replace('.', '')}"
     if bytecode.is_of(python):
         bytecode.add_bytecode(path)
-    problem = next(problems(path, TARGETS[_architecture()], python, distributions()), None)
+    installed = list(distributions())
+    found = itertools.chain(development_packages(installed), problems(path, TARGETS[_architecture()], python, installed))
+    problem = next(found, None)
     if problem:
         raise click.ClickException(f"The package is not right: {problem}")
 
@@ -92,6 +96,18 @@ def leave_out_foreign(path: Path) -> None:
             for entry in kept:
                 copy.writestr(entry, archive.read(entry))
     path.with_suffix(".new").replace(path)
+
+
+def development_packages(installed: Iterable[Distribution]) -> Iterator[str]:
+    """A sentence if the environment that is packaged is one for development."""
+    ours, formats, all_of_them = (_pinned(f"requirements{which}.txt") for which in ("", "-formats", "-dev"))
+    found = sorted(name for each in installed if (name := each.name.lower().replace("_", "-")) in all_of_them - ours - formats)
+    if found:
+        yield f"{', '.join(found)} are for development. Deploy from a virtual environment with the packages of requirements.txt alone."
+
+
+def _pinned(file: str) -> set[str]:
+    return set(re.findall(r"^([a-z0-9-]+)==", (PROJECT / file).read_text("utf-8"), re.MULTILINE))
 
 
 def problems(path: Path, target: Target, python: str, installed: Iterable[Distribution]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import http.client
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -138,6 +139,23 @@ def test_no_path_leads_out_of_its_place(serve: Serve, publish: Publish, path: st
     assert answer.status in (302, 303, 308, 404)
     assert b"root:" not in body
     assert b"import click" not in body
+
+
+@pytest.mark.parametrize(
+    "start", ["_lambdazoom", "%5flambdazoom", "~5Flambdazoom", "~5flambdazoom", "trip/../_lambdazoom", "trip/%2e%2e/_lambdazoom"]
+)
+def test_the_secrets_beside_the_metadata_have_no_address(serve: Serve, workspace: Workspace, start: str) -> None:
+    held = Path(workspace.settings.texts["LAMBDAZOOM_METADATA"]) / "_lambdazoom" / "secrets" / "live.json"
+    held.parent.mkdir(parents=True)
+    held.write_text('{"LAMBDAZOOM_PASSWORD_HASH": "scrypt."}')
+    with serve() as address:
+        for kind in ("metadata", "api/images", "image", "thumbnail", "original"):
+            connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+            connection.request("GET", f"/{kind}/{start}/secrets/live{'.json' if kind == 'metadata' else ''}")
+            answer = connection.getresponse()
+            assert b"scrypt" not in answer.read()
+            assert answer.status in (302, 303, 308, 404), kind
+            connection.close()
 
 
 @pytest.mark.parametrize(
