@@ -1,6 +1,7 @@
 """What the function may do and what the public may read, held against tables; and the evaluator that the tables rely on."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,20 @@ def test_managing_the_source_is_a_statement_of_its_own(action: str) -> None:
     managing = function_policy(manage_source=True)
     assert allows(managing, action, "arn:aws:s3:::originals/cat.jpg")
     assert [each for each in managing["Statement"] if each["Sid"] != policy.MANAGE_SOURCE] == function_policy()["Statement"]
+
+
+@pytest.mark.parametrize("manage_source", [False, True])
+def test_no_resource_lies_outside_the_buckets_the_function_itself_and_its_log(manage_source: bool) -> None:
+    itself = "arn:aws:lambda:eu-central-1:123456789012:function:lambdazoom-live"
+    buckets = [f"arn:aws:s3:::{name}{objects}" for name in ("originals", "tiles", "facts") for objects in ("", "/*", "/lz/*")]
+    resources = {each["Resource"] for each in function_policy(manage_source)["Statement"]}
+    assert resources <= {*buckets, itself, LOG, f"{LOG}:*"}
+
+
+def test_the_policy_that_lies_here_is_the_one_that_is_made_but_for_names() -> None:
+    source, zoom, metadata = (Bucket(f"your-{purpose}-bucket") for purpose in ("source", "zoom", "metadata"))
+    shipped = json.loads((Path(__file__).parents[1] / "zappa_policy.json").read_text("utf-8"))
+    assert shipped == policy.function_policy(source, zoom, metadata, "lambdazoom-live", "*", "*")
 
 
 def test_every_statement_has_a_sid_of_its_own_that_iam_accepts() -> None:
