@@ -83,7 +83,7 @@ class Project:
         token = json.loads(self.get("/api/")["body"])["token"]
         more = {"Content-Type": "application/json", "X-Form-Token": token}
         answer = self.request(method, address.removeprefix("/live"), json.dumps(document), **more)
-        return answer["statusCode"], json.loads(answer["body"] or "{}")
+        return answer["statusCode"], json.loads(answer.get("body") or "{}")  # a 204 has none
 
     def invoke(self, event: dict[str, Any]) -> Any:
         answer = self.client("lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event))
