@@ -398,6 +398,12 @@ def s3_statements(project: Deployed) -> list[dict[str, Any]]:
     return [each for each in held if each["Principal"] == {"Service": "s3.amazonaws.com"}]
 
 
+def test_what_a_few_updates_leave_is_told_and_is_no_warning(deployed: Deployed) -> None:
+    for _ in range(3):
+        deployed.permit("s3", f"arn:aws:s3:::{deployed.names['source']}")
+    the_line(deployed.doctor(), Mark.OK, "S3 may call the function for", "5 statements say so")
+
+
 def test_leftover_permission_statements_are_counted_and_removed_on_request(deployed: Deployed) -> None:
     arn = f"arn:aws:s3:::{deployed.names['source']}"
     for _ in range(5):

@@ -23,7 +23,7 @@ PARTS = {
 """What the deployed zip must hold, as `prepare` builds it and Zappa packs it."""
 
 AT_ONCE = 200  # uploads in one go, as people do
-MADE_BY_A_DEPLOYMENT = 2  # statements for S3 that Zappa adds: one under a random name, one named after the bucket
+FEW = 5  # statements for S3: a deployment makes two, and each update leaves another; AWS takes some sixty
 
 STRANGERS = (
     ("s3:GetObject", "arn:aws:s3:::somebody-elses-bucket/key", "read any bucket"),
@@ -135,10 +135,10 @@ def callers(site: Site, fix: bool) -> Findings:
         for each in left:
             found(client.remove_permission, (), FunctionName=site.stage.function_name, StatementId=each["Sid"])
         yield ok(f"{what}: {len(left)} removed.")
-    elif len(ours) > MADE_BY_A_DEPLOYMENT:
+    elif len(ours) > FEW:
         yield warning(f"{what}, and AWS takes 20 KB of them.", "Run `python -m lambdazoom doctor --fix`.")
     else:
-        yield ok(f"S3 may call the function for {source.name}.")
+        yield ok(f"S3 may call the function for {source.name} ({len(ours)} statement{'s say' if len(ours) > 1 else ' says'} so).")
 
 
 def _lets_bucket_call(statement: Mapping[str, Any], arn: str) -> bool:

@@ -242,7 +242,8 @@ def manage_the_source(project: Project) -> None:
     assert project.ask("DELETE", "/api/images/new.jpg", confirm="new.jpg")[0] == 202
     assert "new.jpg.dzi" not in project.keys("zoom")
     assert "new.jpg" not in project.keys("source")
-    assert project.run("python", "-m", "lambdazoom", "doctor").endswith("All is well.\n")
+    said = project.run("python", "-m", "lambdazoom", "doctor")
+    assert said.endswith("All is well.\n"), said
 
 
 def hold_the_calls_against_the_policy(project: Project) -> None:
