@@ -75,11 +75,13 @@ def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
 
     workspace = _within(context)
 
+    half = workspace.remaining() / 2
+
     def is_time_up() -> bool:
         return workspace.remaining() < RESERVE_SECONDS
 
     try:
-        caught = catch_up(workspace, is_time_up)
+        caught = catch_up(workspace, lambda: workspace.remaining() < half)  # among millions it goes on next time, and all else has its turn
         swept = sweep(workspace, is_time_up)
         indexed = indexing.rebuild(workspace.metadata, workspace.now, is_time_up)
     except StorageError as error:

@@ -127,8 +127,9 @@ class MemorySource:
     def key_of(self, bucket_key: str) -> str | None:
         return bucket_key
 
-    def list(self) -> Iterator[SourceObject]:
-        yield from self._gate(lambda: [SourceObject(key, version) for key, (version, _) in sorted(self._originals.held.items())])
+    def list(self, after: str = "") -> Iterator[SourceObject]:
+        held = self._originals.held
+        yield from self._gate(lambda: [SourceObject(key, version) for key, (version, _) in sorted(held.items()) if key > after])
 
     def head(self, key: str) -> SourceObject:
         return self._gate(lambda: SourceObject(key, self._held(key)[0]))

@@ -115,7 +115,7 @@ class GeneratedSource:
         self.count = count
         self.requests = 0
 
-    def list(self) -> Iterator[SourceObject]:
+    def list(self, after: str = "") -> Iterator[SourceObject]:
         for number in range(self.count):
             self.requests += number % 1000 == 0
             yield SourceObject(f"trip/{number:09d} ä#.jpg", VERSION)

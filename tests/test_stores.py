@@ -154,6 +154,8 @@ def test_a_source_lists_what_it_holds_as_head_shows_it(source_and_put: tuple[Sou
         put(key, key.encode())
     listed = {found.key: found.version.fingerprint for found in source.list()}
     assert listed == {key: source.head(key).version.fingerprint for key in KEYS}
+    for key in KEYS:
+        assert {found.key for found in source.list(key)} == {other for other in KEYS if other.encode() > key.encode()}
 
 
 @pytest.mark.parametrize("key", KEYS)

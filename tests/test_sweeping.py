@@ -15,7 +15,7 @@ from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import State
 from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import catalog, generations
-from lambdazoom.publishing.lifecycle import LAST_LOOK, catch_up
+from lambdazoom.publishing.lifecycle import LAST_LOOK, Caught, catch_up
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import Swept, sweep
 from lambdazoom.publishing.workspace import Workspace, open_workspace
@@ -159,7 +159,7 @@ def test_a_look_begins_where_the_last_one_ended(places: Places, working: Workspa
     assert catch_up(later(working, hours=2.1)).looked_at == 0
 
 
-def test_a_look_that_runs_out_of_time_is_begun_again(places: Places, working: Workspace) -> None:
+def test_a_look_that_runs_out_of_time_goes_on_where_it_was(places: Places, working: Workspace) -> None:
     for number in range(4):
         places.put(f"{number}.jpg", encoded(300 + number, 200))
     left = [2]
@@ -168,10 +168,20 @@ def test_a_look_that_runs_out_of_time_is_begun_again(places: Places, working: Wo
         left[0] -= 1
         return left[0] < 0
 
-    assert catch_up(working, is_time_up).stopped
+    assert catch_up(working, is_time_up) == Caught(looked_at=2, failed=0, stopped=True)
     assert len(catalog.newest(working.metadata).records) == 2
-    assert not catch_up(working).stopped
+    places.put("0.jpg", encoded(400, 200))  # behind its back: the look after this one finds it, since it began before
+    assert catch_up(later(working, minutes=50)) == Caught(looked_at=2, failed=0, stopped=False)
     assert len(catalog.newest(working.metadata).records) == 4
+    assert catch_up(later(working, hours=1)).looked_at == 4
+    assert catch_up(later(working, hours=3)).looked_at == 0
+
+
+def test_no_call_has_to_get_through_all_sources(places: Places, working: Workspace) -> None:
+    for number in range(6):
+        places.put(f"trip/{number}.jpg", b"")
+    stopped = [catch_up(later(working, hours=5), iter([False, False, True]).__next__).stopped for _ in range(4)]
+    assert stopped == [True, True, False, True], "the fourth is another look"
 
 
 def test_the_command_takes_away_what_is_due_and_says_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

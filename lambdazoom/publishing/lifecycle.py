@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lambdazoom.model.errors import Conflict, LambdaZoomError, NotFound
@@ -20,6 +20,15 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class _Look:
+    """A look at all sources that are newer than `since`; it began at some time, and has come to the key `after`."""
+
+    since: datetime
+    began: datetime
+    after: str = ""
+
+
+@dataclass(frozen=True)
 class Caught:
     """What a look found: new source objects, those that could not be settled, and whether time ended it."""
 
@@ -32,19 +41,20 @@ def catch_up(workspace: Workspace, is_time_up: Callable[[], bool] = lambda: Fals
     """Settle every source object that is newer than the last look, whether or not an event told of it.
 
     Events get lost: `zappa update` takes the notification away and adds it again, and Lambda drops what waits too long. When
-    time is up, the next look begins where this one did.
+    time is up, the next call goes on behind the key that this one came to, however many there are.
     """
-    started_at = workspace.now()
-    since, etag = _last_look(workspace, started_at)
+    look, etag = _look_begun(workspace)
     looked_at = failed = 0
-    for found in workspace.source.list():
-        if found.version.last_modified < since - MARGIN or is_hidden(found.key):
-            continue
+    for found in workspace.source.list(look.after):
         if is_time_up():
+            _remember(workspace, look, etag)
             return Caught(looked_at, failed, stopped=True)
+        look = replace(look, after=found.key)
+        if found.version.last_modified < look.since - MARGIN or is_hidden(found.key):
+            continue
         looked_at += 1
         failed += not _settles(ImageKey(found.key), workspace)
-    _remember(workspace, started_at, etag)
+    _remember(workspace, _Look(look.began, look.began), etag)
     return Caught(looked_at, failed, stopped=False)
 
 
@@ -57,16 +67,23 @@ def _settles(image: ImageKey, workspace: Workspace) -> bool:
     return True
 
 
-def _last_look(workspace: Workspace, now: datetime) -> tuple[datetime, str | None]:
+def _look_begun(workspace: Workspace) -> tuple[_Look, str | None]:
+    """The look that is to go on, or a new one, and the etag of what was remembered."""
+    now = workspace.now()
     try:
         stored = workspace.metadata.read(LAST_LOOK)
     except NotFound:
-        return now - FIRST_LOOK_BACK, None
-    return datetime.fromisoformat(json.loads(stored.data)["at"]), stored.etag
+        return _Look(now - FIRST_LOOK_BACK, now), None
+    told = json.loads(stored.data)
+    began = datetime.fromisoformat(told["began"]) if told.get("after") else now
+    return _Look(datetime.fromisoformat(told["at"]), began, told.get("after", "")), stored.etag
 
 
-def _remember(workspace: Workspace, at: datetime, etag: str | None) -> None:
+def _remember(workspace: Workspace, look: _Look, etag: str | None) -> None:
+    told = {"at": look.since.isoformat()}
+    if look.after:
+        told |= {"began": look.began.isoformat(), "after": look.after}
     try:
-        workspace.metadata.write(LAST_LOOK, json.dumps({"at": at.isoformat()}).encode(), JSON, etag)
+        workspace.metadata.write(LAST_LOOK, json.dumps(told).encode(), JSON, etag)
     except Conflict:
         log.info("another look at the sources ran at the same time")

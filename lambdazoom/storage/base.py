@@ -50,8 +50,8 @@ class Source(Protocol):
     def key_of(self, bucket_key: str) -> str | None:
         """The key of an object as events name it; None if it lies outside."""
 
-    def list(self) -> Iterator[SourceObject]:
-        """Every object, in the order of the keys' UTF-8 bytes as far as the store can."""
+    def list(self, after: str = "") -> Iterator[SourceObject]:
+        """Every object behind the key `after`, in the order of the keys' UTF-8 bytes as far as the store can."""
 
     def head(self, key: str) -> SourceObject:
         """The object as it is now; NotFound if there is none."""

@@ -39,10 +39,10 @@ class FolderSource:
         """The same key: a folder has no prefix."""
         return bucket_key
 
-    def list(self) -> Iterator[SourceObject]:
-        """Every file; one that vanishes meanwhile, or is no plain file, is passed over."""
+    def list(self, after: str = "") -> Iterator[SourceObject]:
+        """Every file behind `after`; one that vanishes meanwhile, or is no plain file, is passed over."""
         self._require_root()
-        for name in walk(self.root, "", "", passes_over_unreadable=True):
+        for name in walk(self.root, "", after, passes_over_unreadable=True):
             try:
                 yield self._look(name)
             except (NotFound, AccessDenied):

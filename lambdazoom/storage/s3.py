@@ -112,9 +112,9 @@ class BucketSource:
         """The key of an object of the bucket; None if it is not below the prefix."""
         return bucket_key.removeprefix(self._prefix) if bucket_key.startswith(self._prefix) else None
 
-    def list(self) -> Iterator[SourceObject]:
-        """Every object, a thousand a request."""
-        for entry in _list(self._client, self.bucket, self._prefix, ""):
+    def list(self, after: str = "") -> Iterator[SourceObject]:
+        """Every object behind `after`, a thousand a request."""
+        for entry in _list(self._client, self.bucket, self._prefix, self._prefix + after if after else ""):
             version = SourceVersion(entry["ETag"], entry["LastModified"].astimezone(UTC).replace(microsecond=0), entry["Size"])
             yield SourceObject(entry["Key"].removeprefix(self._prefix), version)
 
