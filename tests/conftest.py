@@ -1,23 +1,37 @@
 """What the tests share: a workspace on three temporary folders, small images drawn on the spot, and a browser."""
 
+import gc
 import os
 import shutil
 import socket
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 from moto.server import ThreadedMotoServer
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from lambdazoom.model.settings import Settings
 from lambdazoom.operations import bundle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests import moto_gaps
+
+gc.set_threshold(50_000)  # a sixth of the tests' time went into looking for garbage among modules
+
+
+@pytest.fixture(scope="session", autouse=True)
+def descriptions_of_aws() -> Iterator[None]:
+    """What botocore reads anew for each client, megabytes of JSON, is read once."""
+    read = cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -166,6 +180,7 @@ def browser() -> Iterator[Browser]:
     program = next((found for name in candidates if name and (found := shutil.which(name))), None)
     if program is None:
         pytest.fail("The browser tests need Chromium; `make test` installs it on Debian or says how.")
+    expect.set_options(timeout=20_000)  # the machine may be busy
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_ARGUMENTS))
         yield opened

@@ -25,6 +25,8 @@ from lambdazoom.web.application import create_app
 from tests.faulty_s3 import faulty_s3
 from tests.test_catalog import NOW, record
 
+pytestmark = pytest.mark.long
+
 ROUNDS = 60  # at most
 FEW, MANY = 1_000, 100_000
 WITH_RECORDS = 130  # the newest: two pages

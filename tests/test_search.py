@@ -260,6 +260,7 @@ def test_a_hundred_thousand_images_are_searched_in_a_moment(large: FolderStore) 
     assert statistics.median(seconds) <= 0.05, seconds  # of this thread's own work: what else runs here is no matter
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_images_take_bounded_memory(large: FolderStore) -> None:
     tracemalloc.start()
     try:

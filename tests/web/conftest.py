@@ -59,10 +59,10 @@ def serve(application: Flask) -> Serve:
         try:
             yield f"http://127.0.0.1:{server.effective_port}{prefix}"
         finally:
+            server.task_dispatcher.shutdown()  # first: an answer that is given to a closed connection would leave its file open
             # in the server's own thread, or it would wait for sockets that are closed under its feet; it may wake by itself before we ring
             with suppress(OSError):
                 server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
             thread.join()
-            server.task_dispatcher.shutdown()
 
     return run

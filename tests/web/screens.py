@@ -115,9 +115,9 @@ def served(workspace: Workspace) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
+    server.task_dispatcher.shutdown()
     server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
     thread.join()
-    server.task_dispatcher.shutdown()
 
 
 def take(browser: Browser, address: str, device: str) -> None:

@@ -579,9 +579,9 @@ def served(application: Callable[..., Any]) -> Iterator[int]:
     try:
         yield server.effective_port
     finally:
+        server.task_dispatcher.shutdown()
         server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
         thread.join()
-        server.task_dispatcher.shutdown()
 
 
 def prize(address: str) -> Callable[..., list[bytes]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Request, Response, expect
 
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.publishing.pipeline import settle
@@ -27,7 +27,11 @@ class Witness:
         page.on("response", lambda answer: self.answers.append(answer))
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("requestfailed", lambda request: self.complaints.append(f"{request.url} failed"))
+        page.on("requestfailed", self._failed)
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # what a page asked for and no longer wants when it is left
+            self.complaints.append(f"{request.url} failed: {request.failure}")
 
     def levels(self) -> set[int]:
         """The levels of the tiles that came."""
