@@ -99,6 +99,7 @@ async function tell(what, address) {
   if (isTelling || !trouble.hidden) return;
   isTelling = true;
   document.getElementById("trouble-words").textContent = `${what} (${await reason(address)}).`;
+  document.getElementById("trouble-details").href = address; // what the server itself says of it
   trouble.hidden = false;
   isTelling = false;
 }

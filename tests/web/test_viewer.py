@@ -90,6 +90,7 @@ def test_a_tile_that_does_not_load_is_told_with_its_reason_and_tried_again(brows
         page.route(re.compile("_files/10/"), lambda route: route.fulfill(status=502, body="S3 refused to read it. Reference: 12ab\n"))
         page.goto(f"{address}/image/cat.jpg")
         expect(page.get_by_text("Some parts did not load (502: S3 refused to read it. Reference: 12ab).")).to_be_visible()
+        expect(page.get_by_role("link", name="Details")).to_have_attribute("href", re.compile(r"/cat\.jpg_files/10/\d_\d\.jpg\?v="))
         page.unroute(re.compile("_files/10/"))
         with page.expect_response(re.compile("_files/10/")) as answer:
             page.get_by_role("button", name="Try again").click()
