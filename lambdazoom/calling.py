@@ -8,8 +8,8 @@ import os
 
 from lambdazoom.model.errors import AccessDenied
 from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing.asking import OwnThreads
-from lambdazoom.publishing.workers import Wish
 from lambdazoom.publishing.workspace import Workspace
 
 COMMAND = "lambdazoom.handler.on_wish"
@@ -27,10 +27,10 @@ class Calling:
         function = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
         if function is None:
             self._threads(image, wish, workspace)
-        elif wish.asked:
+        elif wish.tries_again:
             from lambdazoom.operations.aws import call_function  # boto3 takes half a second to import: only who calls pays
 
             try:
-                call_function(function, {"command": COMMAND, "names": [image.name], "recipe": wish.recipe})
+                call_function(function, {"command": COMMAND, "names": [image.name], "recipe": wish.recipe, "anew": wish.anew})
             except AccessDenied as error:
                 raise AccessDenied(REFUSED) from error

@@ -17,6 +17,7 @@ from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import Progress
 from lambdazoom.model.settings import Settings
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import limits, reports
 from lambdazoom.publishing.reports import End
 from lambdazoom.stopping import stopped_by_sigterm
@@ -28,7 +29,7 @@ STOP_SECONDS = 3.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def process(image: ImageKey, asked: bool, recipe: bool, run: str, settings: Settings) -> None:
+def process(image: ImageKey, wish: Wish, run: str, settings: Settings) -> None:
     """Settle the image; standard output tells the parent how far it is and how it ended, and nothing else reaches it."""
     with suppress(KeyboardInterrupt), stopped_by_sigterm():  # the parent knows that it asked for it
         _end_with_the_parent()
@@ -36,17 +37,17 @@ def process(image: ImageKey, asked: bool, recipe: bool, run: str, settings: Sett
         settings = replace(settings, memory_limit=limits.memory(settings) // 10**6)  # so that what needs more is not even begun
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
         told = _Told()
-        told.send(End(_settle(image, asked, recipe, run, settings, told)))
+        told.send(End(_settle(image, wish, run, settings, told)))
 
 
-def _settle(image: ImageKey, asked: bool, recipe: bool, run: str, settings: Settings, told: "_Told") -> str:
+def _settle(image: ImageKey, wish: Wish, run: str, settings: Settings, told: "_Told") -> str:
     """What stood in the way, if something did."""
     from lambdazoom.publishing.pipeline import settle
     from lambdazoom.publishing.workspace import open_workspace
 
     try:
         with open_workspace(settings).closing() as workspace:
-            settle(image, workspace, told.progress, asked, recipe, run)
+            settle(image, workspace, told.progress, wish, run)
     except LambdaZoomError as error:
         return str(error)
     except Exception as error:  # as among the workers: it must not pass for a decoder's crash

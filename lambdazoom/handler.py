@@ -15,9 +15,9 @@ from lambdazoom.model.errors import LambdaZoomError, StorageError, Unfinished
 from lambdazoom.model.events import Change, Unreadable, changes_of
 from lambdazoom.model.keys import ImageKey, key_of
 from lambdazoom.model.settings import Settings
+from lambdazoom.model.wishes import HINT, Wish
 from lambdazoom.publishing import notices
 from lambdazoom.publishing.pipeline import settle
-from lambdazoom.publishing.workers import HINT, Wish
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 
 RESERVE_SECONDS = 240  # what the largest image may still need when a scheduled run begins with it
@@ -61,7 +61,8 @@ def on_object_event(event: Mapping[str, Any], context: Any) -> None:
 def on_wish(event: Mapping[str, Any], context: Any) -> None:
     """Settle what somebody asked for; the event is calling.py's own. Raises as on_object_event does."""
     images = [ImageKey(key_of(name)) for name in event["names"]]
-    _settle_all(images, _within(context), Wish(asked=True, recipe=event["recipe"]))
+    wish = Wish(asked=True, recipe=event["recipe"], anew=event.get("anew", False))  # an event from before an update tells less
+    _settle_all(images, _within(context), wish)
 
 
 def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
@@ -126,7 +127,7 @@ def _settle_all(images: list[ImageKey], workspace: Workspace, wish: Wish) -> Non
 def _settle(image: ImageKey, workspace: Workspace, wish: Wish) -> str:
     """Settle one image; a sentence if it is worth another try, else nothing."""
     try:
-        record = settle(image, workspace, asked=wish.asked, recipe=wish.recipe)
+        record = settle(image, workspace, wish=wish)
     except LambdaZoomError as error:
         log.error("%s: %s", image.display, error)
         return str(error) if error.retryable else ""

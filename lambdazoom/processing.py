@@ -11,6 +11,7 @@ from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import State
 from lambdazoom.model.settings import Settings
+from lambdazoom.model.wishes import Wish
 
 if TYPE_CHECKING:
     from lambdazoom.publishing.workspace import Workspace
@@ -34,29 +35,31 @@ def metadata(file: Path) -> None:
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @click.option("--if-changed", is_flag=True, help="Leave alone what failed for good.")
 @click.option("--recipe", is_flag=True, help="Make tiles of other settings anew.")
+@click.option("--anew", is_flag=True, help="Make tiles and metadata anew, whatever is there.")
 @click.option("--child", "run", hidden=True, help="What `serve` calls this run, which it keeps apart.")
-def process(keys: tuple[str, ...], if_changed: bool, recipe: bool, run: str | None) -> None:
+def process(keys: tuple[str, ...], if_changed: bool, recipe: bool, anew: bool, run: str | None) -> None:
     """Process images of the source again where that is needed: what failed is tried once more, what is done stays."""
+    wish = Wish(not if_changed, recipe, anew)
     if run:
         from lambdazoom import confined
 
-        confined.process(ImageKey(keys[0]), not if_changed, recipe, run, Settings.from_env(os.environ))
+        confined.process(ImageKey(keys[0]), wish, run, Settings.from_env(os.environ))
         return
     workspace = _workspace()
     try:
-        results = [_process(ImageKey(key), workspace, not if_changed, recipe) for key in keys]
+        results = [_process(ImageKey(key), workspace, wish) for key in keys]
     finally:
         workspace.close()
     if not all(results):
         raise SystemExit(1)
 
 
-def _process(image: ImageKey, workspace: "Workspace", asked: bool, recipe: bool) -> bool:
+def _process(image: ImageKey, workspace: "Workspace", wish: Wish) -> bool:
     from lambdazoom.publishing.pipeline import settle
     from lambdazoom.terminal import summary
 
     try:
-        record = settle(image, workspace, asked=asked, recipe=recipe)
+        record = settle(image, workspace, wish=wish)
     except LambdaZoomError as error:
         click.echo(f"lambdazoom: {image.display}: {error}", err=True)
         return False

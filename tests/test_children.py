@@ -19,10 +19,11 @@ import pytest
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Outcome, Progress, State
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog, generations, workers
 from lambdazoom.publishing.children import InChild, environment
 from lambdazoom.publishing.pipeline import settle
-from lambdazoom.publishing.workers import Wish, Workers
+from lambdazoom.publishing.workers import Workers
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import Draw, free_port, picture
 from tests.test_robustness import wait_until
@@ -240,7 +241,7 @@ def test_it_can_not_read_its_parents_environment(environment: dict[str, str], tm
     program = (
         "import os, subprocess, sys\nfrom lambdazoom.model.keys import ImageKey\nfrom lambdazoom.model.settings import Settings\n"
         "from lambdazoom.model.errors import LambdaZoomError\n"
-        "from lambdazoom.publishing.children import InChild\nfrom lambdazoom.publishing.workers import Wish\n"
+        "from lambdazoom.publishing.children import InChild\nfrom lambdazoom.model.wishes import Wish\n"
         "from lambdazoom.publishing.workspace import open_workspace\nworkspace = open_workspace(Settings.from_env(os.environ))\n"
         "told = []\nbefore = subprocess.run([sys.executable, sys.argv[1]]).returncode\n"
         "try: InChild(workspace, ('/nonexistent',))(ImageKey('a.jpg'), Wish(), told.append)\nexcept LambdaZoomError: pass\n"
@@ -289,7 +290,7 @@ def test_a_crash_takes_one_image_with_it_and_stands_on_the_record(
     assert {record_of(ImageKey(key), workspace).state(workspace.now()) for key in others} == {State.PUBLISHED}
     workspace.stopping.clear()
     assert settle(LARGE, workspace) == record_of(LARGE, workspace), "settled until the source changes or somebody asks"
-    assert settle(LARGE, workspace, asked=True).state(workspace.now()) == State.PUBLISHED  # type: ignore[union-attr]
+    assert settle(LARGE, workspace, wish=Wish(asked=True)).state(workspace.now()) == State.PUBLISHED  # type: ignore[union-attr]
 
 
 def test_a_crash_of_a_replacement_leaves_the_version_before_on_show(workspace: Workspace, draw: Draw, drawn: Path, heard: Heard) -> None:

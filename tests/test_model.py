@@ -23,6 +23,7 @@ from PIL import Image
 from lambdazoom.model.keys import ImageKey, SourceVersion
 from lambdazoom.model.records import ImageRecord, Outcome, State
 from lambdazoom.model.settings import Settings
+from lambdazoom.model.wishes import HINT, Wish
 from lambdazoom.publishing import catalog, documents, generations, pipeline
 from lambdazoom.publishing import pulse as pulses
 from lambdazoom.publishing.documents import Described
@@ -182,6 +183,10 @@ class Publishing(RuleBasedStateMachine):
             self.events.remove(event)
         self._begin(lambda workspace: is_settled(event[0], workspace), event[0], how_far)
 
+    @rule(key=A_KEY, how_far=HOW_FAR)
+    def ask_for_it_anew(self, key: str, how_far: HowFar) -> None:
+        self._begin(lambda workspace: is_settled(key, workspace, Wish(asked=True, anew=True)), key, how_far)
+
     @rule(minutes=st.sampled_from((0, 61, 14 * 60, 27 * 60)), how_far=HOW_FAR)
     def sweep(self, minutes: int, how_far: HowFar) -> None:
         self.let_time_pass(minutes)
@@ -303,7 +308,7 @@ class Publishing(RuleBasedStateMachine):
         for key in KEYS:
             record = catalog.find(ImageKey(key), self.metadata)
             if record is not None and any(step and step.code in GIVEN_UP for step in (record.tiles, record.metadata)):
-                self._settle_again(key, asked=True)
+                self._settle_again(key, Wish(asked=True))
         for _ in range(3):
             self.clock.pass_by(LONGEST_RUN + timedelta(hours=2))
             self._begin(lambda workspace: sweep(workspace), "", HowFar())
@@ -316,8 +321,8 @@ class Publishing(RuleBasedStateMachine):
             failed = {one.key for one in found.of([Finding.FAILED])}
         assert all(CONTENT_OF[etag_of(self.world.originals.held[key][1])].is_bad for key in failed)
 
-    def _settle_again(self, key: str, asked: bool = False) -> None:
-        self._begin(lambda workspace: is_settled(key, workspace, asked), key, HowFar())
+    def _settle_again(self, key: str, wish: Wish = HINT) -> None:
+        self._begin(lambda workspace: is_settled(key, workspace, wish), key, HowFar())
 
     def _require_settled(self, image: ImageKey) -> None:
         shown, described = generations.published(image, self.zoom), documents.find(image, self.metadata)
@@ -373,9 +378,9 @@ def at_once(effect: Callable[[], T], conditional: bool = False, name: str = "") 
     return effect()
 
 
-def is_settled(key: str, workspace: Workspace, asked: bool = False) -> bool:
+def is_settled(key: str, workspace: Workspace, wish: Wish = HINT) -> bool:
     """Settle as a door does: whether nothing is left to be tried again."""
-    record = settle(ImageKey(key), workspace, asked=asked)
+    record = settle(ImageKey(key), workspace, wish=wish)
     return record is None or not record.is_retryable
 
 

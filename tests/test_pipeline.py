@@ -20,6 +20,7 @@ from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import AccessDenied, Interrupted, NotFound, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import ImageRecord, Progress, State
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog, documents, generations
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.pipeline import settle
@@ -32,7 +33,7 @@ CAT = ImageKey("trip/cat.jpg")
 
 
 def settled(image: ImageKey, workspace: Workspace, asked: bool = False) -> ImageRecord:
-    record = settle(image, workspace, asked=asked)
+    record = settle(image, workspace, wish=Wish(asked=asked))
     assert record is not None
     return record
 

@@ -13,6 +13,7 @@ from lambdazoom.model.geometry import MAX_PIXELS
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import State
 from lambdazoom.model.settings import Settings
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import generations
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
@@ -114,7 +115,7 @@ def test_the_setting_publishes_with_a_warning_on_the_record(workspace: Workspace
     assert "LAMBDAZOOM_TRUNCATED=accept" in record.complaints[0]
     accepting = open_workspace(Settings.from_env({**environment, "LAMBDAZOOM_TRUNCATED": "accept"}))
     try:
-        record = settle(image, accepting, asked=True)
+        record = settle(image, accepting, wish=Wish(asked=True))
         assert record is not None
         assert record.state(accepting.now()) == State.PUBLISHED
         assert record.remarks[0].startswith("The file is cut off: ")

@@ -9,7 +9,8 @@ from typing import Protocol
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress
-from lambdazoom.publishing.workers import Wish, Workers
+from lambdazoom.model.wishes import Wish
+from lambdazoom.publishing.workers import Workers
 from lambdazoom.publishing.workspace import Workspace
 
 

@@ -21,9 +21,9 @@ from lambdazoom.model.errors import Crashed, Interrupted, LambdaZoomError, OutOf
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress
 from lambdazoom.model.settings import SETTINGS, Settings
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import limits, reports
 from lambdazoom.publishing.reports import End
-from lambdazoom.publishing.workers import Wish
 from lambdazoom.publishing.workspace import Workspace
 
 COMMAND = (sys.executable, "-P", "-m", "lambdazoom", "process")  # -P: no code of the current folder, which may be anybody's
@@ -54,7 +54,7 @@ class InChild:
 
         if "\0" in image.key:
             raise Unstorable(f"No file can be named {image.display!r}.")
-        record, is_left = settle_but_making(image, self._workspace, wish.asked, wish.recipe)
+        record, is_left = settle_but_making(image, self._workspace, wish)
         if not is_left:
             return record
         return self._settle(image, wish, tell, new_run())
@@ -70,7 +70,7 @@ class InChild:
                 deaths.lay_down(image, run, self._workspace)  # it has done so itself, unless it had to be killed
             raise
         except (Crashed, OutOfMemory, OutOfTime) as error:
-            record = deaths.put_on_record(image, run, error, wish.asked, self._workspace)
+            record = deaths.put_on_record(image, run, error, wish, self._workspace)
             if record is None:
                 raise
             return record
@@ -82,7 +82,8 @@ class InChild:
     def _started(self, image: ImageKey, wish: Wish, run: str) -> Iterator["_Child"]:
         """The process, and at the end none of it; nor of its temporary files, however it ended."""
         settings = self._workspace.settings
-        options = [*([] if wish.asked else ["--if-changed"]), *(["--recipe"] if wish.recipe else [])]
+        told = {"--if-changed": not wish.tries_again, "--recipe": wish.recipe, "--anew": wish.anew}
+        options = [option for option, holds in told.items() if holds]
         hide_environment()  # or it could read in /proc what is kept from it
         with ExitStack() as stack:
             try:

@@ -6,6 +6,7 @@ A run is known by its name, which its record bears for as long as it is at work:
 from lambdazoom.model.errors import Conflict, LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.looking import look_at
 from lambdazoom.publishing.verdicts import beside_what_is_on_show, died
@@ -19,7 +20,7 @@ def lay_down(image: ImageKey, run: str, workspace: Workspace) -> None:
         catalog.save(kept.record.at_rest(), kept, workspace.metadata)
 
 
-def put_on_record(image: ImageKey, run: str, error: LambdaZoomError, was_asked: bool, workspace: Workspace) -> ImageRecord | None:
+def put_on_record(image: ImageKey, run: str, error: LambdaZoomError, wish: Wish, workspace: Workspace) -> ImageRecord | None:
     """Have the record tell what the run died of; that record, or None if it has no place for it. Raises StorageError.
 
     There is none if the run had not begun yet, if another has taken its image over, or if the source has changed meanwhile.
@@ -30,7 +31,7 @@ def put_on_record(image: ImageKey, run: str, error: LambdaZoomError, was_asked: 
     if look.record is None or look.current is None:
         lay_down(image, run, workspace)
         return None
-    record = died(look.record, error, was_asked, workspace.now())
+    record = died(look.record, error, wish, workspace.now())
     try:
         catalog.save(beside_what_is_on_show(record, look, look.current), look.kept, workspace.metadata)
     except Conflict:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
 from lambdazoom.model.records import ImageRecord, Progress, Step
+from lambdazoom.model.wishes import HINT, Wish
 from lambdazoom.publishing import catalog, deaths, documents, generations, owners
 from lambdazoom.publishing.catalog import Kept
 from lambdazoom.publishing.generations import Published
@@ -43,26 +44,26 @@ log = logging.getLogger(__name__)
 
 
 def settle(
-    image: ImageKey, workspace: Workspace, observer: Observer = lambda _: None, asked: bool = False, recipe: bool = False, run: str = ""
+    image: ImageKey, workspace: Workspace, observer: Observer = lambda _: None, wish: Wish = HINT, run: str = ""
 ) -> ImageRecord | None:
     """Make what is published of this image match its source; its record then, None if there is nothing to know of it.
 
-    `asked` says that somebody wants a settled failure tried again, `recipe` that tiles of another recipe than the present one are
-    to be made anew; `run` names this call on the record, for whoever sees its process die. Raises StorageError for what may go better
-    later (and has no record), Interrupted if the workspace is being closed, OutOfTime if too little is left to begin.
+    `wish` says what else somebody wants; `run` names this call on the record, for whoever sees its process die. Raises StorageError
+    for what may go better later (and has no record), Interrupted if the workspace is being closed, OutOfTime if too little is left
+    to begin.
     """
     if is_hidden(image.key):
         return None
     remaining = workspace.remaining()
     with spending(remaining if math.isfinite(remaining) else None):
-        return _settle(_Run(image, workspace, observer, asked, recipe, run or new_run()))
+        return _settle(_Run(image, workspace, observer, wish, run or new_run()))
 
 
-def settle_but_making(image: ImageKey, workspace: Workspace, asked: bool, recipe: bool) -> tuple[ImageRecord | None, bool]:
+def settle_but_making(image: ImageKey, workspace: Workspace, wish: Wish) -> tuple[ImageRecord | None, bool]:
     """What `settle` does as long as no file has to be opened: the record then, and whether something is left to be made."""
     if is_hidden(image.key):
         return None, False
-    run = _Run(image, workspace, lambda _: None, asked, recipe, new_run(), makes=False)
+    run = _Run(image, workspace, lambda _: None, wish, new_run(), makes=False)
     with spending(None):
         record = _settle(run)
     return record, run.leaves
@@ -89,14 +90,11 @@ def _settle(run: "_Run") -> ImageRecord | None:
 class _Run:
     """One call of settle: its steps share what this call has made already."""
 
-    def __init__(
-        self, image: ImageKey, workspace: Workspace, observer: Observer, asked: bool, recipe: bool, run: str, makes: bool = True
-    ) -> None:
+    def __init__(self, image: ImageKey, workspace: Workspace, observer: Observer, wish: Wish, run: str, makes: bool = True) -> None:
         self.image = image
         self.workspace = workspace
         self.account = Account(workspace.settings, observer)
-        self.asked = asked
-        self.recipe = recipe
+        self.wish = wish
         self.id = run
         self.makes = makes
         self.leaves = False  # to another run, what is to be made
@@ -147,7 +145,7 @@ class _Run:
 
     def _wanted(self, look: Look, current: SourceObject) -> Wanted:
         """What is neither there for this version nor settled as impossible."""
-        ask_again = self.asked and self.made is None
+        ask_again = self.wish.tries_again and self.made is None
         record = self.made.record if self.made else look.record
         tiles_given_up = record is not None and given_up(record.tiles) and not ask_again
         metadata_given_up = record is not None and given_up(record.metadata) and not ask_again
@@ -160,7 +158,7 @@ class _Run:
         )
 
     def _is_of_another_recipe(self, shown: Published | None) -> bool:
-        return self.recipe and shown is not None and shown.recipe != self.workspace.settings.recipe.fingerprint
+        return self.wish.recipe and shown is not None and shown.recipe != self.workspace.settings.recipe.fingerprint
 
     def _is_anothers(self, record: ImageRecord | None) -> bool:
         is_at_work = record is not None and record.run != self.id and record.is_alive(self.workspace.now())
@@ -172,7 +170,7 @@ class _Run:
         if self.workspace.remaining() < RESERVE_SECONDS:
             raise OutOfTime(f"{self.image.display} was not begun: the time limit is too near.")
         opening = self._opening_record(look, current)
-        stalled = None if self.asked else stalled_too_often(opening, look.record)
+        stalled = None if self.wish.tries_again else stalled_too_often(opening, look.record)
         if stalled:
             catalog.save(beside_what_is_on_show(stalled, look, current), look.kept, self.workspace.metadata)
             return
@@ -185,7 +183,7 @@ class _Run:
     def _opening_record(self, look: Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()
         known = look.record or ImageRecord(self.image.key, current.version, seen_at=now)
-        cut_short = 0 if self.asked else known.cut_short + bool(known.run and known.run != self.id)
+        cut_short = 0 if self.wish.tries_again else known.cut_short + bool(known.run and known.run != self.id)
         opening = replace(known, attempts=known.attempts + 1, cut_short=cut_short, run=self.id, owner=owners.this_process())
         return replace(opening, started_at=now, heartbeat_at=now, progress=Progress("reading"))
 

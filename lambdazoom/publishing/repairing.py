@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lambdazoom.model.errors import Interrupted, LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, State
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.reconciling import Finding, Found, Survey
@@ -95,7 +96,7 @@ def repair_one(one: Found, workspace: Workspace) -> str:
     """Settle one image, and take away what a crash left of it in lists: its state afterwards, "" if it could not be settled."""
     image = ImageKey(one.key)
     try:
-        record = settle(image, workspace, asked=one.finding == Finding.FAILED, recipe=one.finding == Finding.RECIPE)
+        record = settle(image, workspace, wish=Wish(asked=one.finding == Finding.FAILED, recipe=one.finding == Finding.RECIPE))
         catalog.mend(image, set(one.names), workspace.metadata)
     except LambdaZoomError as error:
         log.error("%s: %s", image.display, error)

@@ -8,6 +8,7 @@ from lambdazoom.metadata.facts import caption
 from lambdazoom.model.errors import LambdaZoomError, OutOfTime, StorageError, Unstorable
 from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Step
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing.generations import Published, same_version
 from lambdazoom.publishing.looking import Look
 
@@ -103,7 +104,7 @@ def stalled_too_often(opening: ImageRecord, before: ImageRecord | None) -> Image
     return replace(at_rest, tiles=stalled)
 
 
-def died(record: ImageRecord, error: LambdaZoomError, was_asked: bool, now: datetime) -> ImageRecord:
+def died(record: ImageRecord, error: LambdaZoomError, wish: Wish, now: datetime) -> ImageRecord:
     """The record of a run whose process did not live to its end, as whoever saw it die knows; the second time that is final.
 
     As with what stalls, the tiles are given up first. A run that owed nothing (it made tiles of another recipe) leaves no word.
@@ -111,16 +112,16 @@ def died(record: ImageRecord, error: LambdaZoomError, was_asked: bool, now: date
     cut_short = record.cut_short + 1
     at_rest = replace(record.at_rest(), cut_short=cut_short, finished_at=now)
     failed = Step.failed(error, final=cut_short >= LAST_CUT_SHORT)
-    owes_metadata = _is_owed(record.metadata, was_asked)
-    if not _is_owed(record.tiles, was_asked):
+    owes_metadata = _is_owed(record.metadata, wish)
+    if not wish.anew and not _is_owed(record.tiles, wish):
         return replace(at_rest, metadata=failed) if owes_metadata else at_rest
     # reading the metadata gets another chance, without a decoder at work beside it
     metadata = Step.failed(error, final=False) if owes_metadata else record.metadata
     return replace(at_rest, tiles=failed, metadata=metadata)
 
 
-def _is_owed(step: Step | None, was_asked: bool) -> bool:
-    return step is None or (step.outcome != Outcome.DONE and (was_asked or not step.final))
+def _is_owed(step: Step | None, wish: Wish) -> bool:
+    return step is None or (step.outcome != Outcome.DONE and (wish.tries_again or not step.final))
 
 
 def given_up(step: Step | None) -> bool:

@@ -5,7 +5,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,6 +12,7 @@ from typing import Protocol, Self
 from lambdazoom.model.errors import Interrupted, LambdaZoomError
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress
+from lambdazoom.model.wishes import HINT, Wish
 from lambdazoom.publishing.workspace import Workspace
 
 RETRY_SECONDS = 60.0  # after a first failure, and twice as long after each further one
@@ -20,21 +20,6 @@ LONGEST_RETRY_SECONDS = 3600.0
 STOP_SECONDS = 8.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Wish:
-    """Why a key is put in: because it may have changed, or because somebody asked for it (see pipeline.settle)."""
-
-    asked: bool = False
-    recipe: bool = False
-
-    def __or__(self, other: "Wish") -> "Wish":
-        """Both together."""
-        return Wish(self.asked or other.asked, self.recipe or other.recipe)
-
-
-HINT = Wish()
 
 
 class Listener(Protocol):
@@ -67,7 +52,7 @@ class Here:
         """Settle one image."""
         from lambdazoom.publishing.pipeline import settle  # it brings Pillow, and the pages only put keys in
 
-        return settle(image, self._workspace, tell, wish.asked, wish.recipe)
+        return settle(image, self._workspace, tell, wish)
 
 
 class Workers:

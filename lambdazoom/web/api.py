@@ -99,10 +99,10 @@ def image(name: str) -> Response:
 
 @blueprint.post("/api/images/<path:name>/retry")
 def retry(name: str) -> tuple[Document, int]:
-    """Try what failed once more."""
+    """Try what failed once more, or make it anew."""
     wanted = image_named(name)
-    recipe = request.is_json and body().get("recipe") is True
-    changes.retry(wanted, recipe)
+    told = body() if request.is_json else {}
+    changes.retry(wanted, recipe=told.get("recipe") is True, anew=told.get("anew") is True)
     return {"name": wanted.name, "state": "waiting"}, 202
 
 

@@ -4,8 +4,8 @@ from flask import Flask
 
 from lambdazoom.model.errors import NotFound
 from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.wishes import HINT, Wish
 from lambdazoom.publishing import catalog
-from lambdazoom.publishing.workers import HINT, Wish
 from lambdazoom.web.addresses import missing
 from lambdazoom.web.failures import Refused
 from lambdazoom.web.opening import opening, workspace
@@ -37,11 +37,11 @@ def require_managing() -> None:
         raise Refused(OFF_BUCKET if workspace().source.bucket else OFF_FOLDER, 403, "not-allowed")
 
 
-def retry(image: ImageKey, recipe: bool = False) -> None:
-    """Have what failed tried once more, and with `recipe` tiles of other settings made anew; NotFound if there is no such image."""
+def retry(image: ImageKey, recipe: bool = False, anew: bool = False) -> None:
+    """Have what failed tried once more, or more of it made, as a Wish says; NotFound if there is no such image."""
     if catalog.find(image, workspace().metadata) is None:
         require_original(image)
-    opening().ask(image, Wish(asked=True, recipe=recipe), workspace())
+    opening().ask(image, Wish(asked=True, recipe=recipe, anew=anew), workspace())
 
 
 def delete(image: ImageKey, confirmed: str) -> bool:

@@ -9,7 +9,7 @@ from lambdazoom.imaging.signatures import is_image_name
 from lambdazoom.model.errors import Incomplete, NotFound
 from lambdazoom.model.keys import ImageKey, key_of
 from lambdazoom.model.uploads import Part, Upload, upload_key
-from lambdazoom.publishing.workers import HINT
+from lambdazoom.model.wishes import HINT
 from lambdazoom.storage.folder_originals import FolderOriginals
 from lambdazoom.web import changes
 from lambdazoom.web.api import body

@@ -25,9 +25,9 @@ from lambdazoom.model.errors import StorageError
 from lambdazoom.model.keys import ImageKey, SourceVersion
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Step
 from lambdazoom.model.settings import Settings
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog, indexing
 from lambdazoom.publishing.pipeline import settle
-from lambdazoom.publishing.workers import Wish
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import EMPTY, JSON
 from lambdazoom.web.application import create_app
