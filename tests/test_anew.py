@@ -1,9 +1,7 @@
 """What is published, made anew because somebody asks for it: shown until the new is whole, and kept if that fails."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,7 @@ from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.base import JSON
 from lambdazoom.storage.folder import FolderStore
 from tests.conftest import Draw
-from tests.runs import Run, World
 from tests.test_healing import failing, later, notes, patient
-from tests.test_model import CONTENTS, Publishing, is_settled
-from tests.test_model import tools as tools  # a fixture
-from tests.test_model_finds import CAT as CAT_IN_MEMORY
-from tests.test_model_finds import History, move_to_the_pointer
 from tests.test_pipeline import CAT, FullStore, all_files, shown, tiles_of
 
 ANEW = Wish(asked=True, anew=True)
@@ -211,86 +204,3 @@ def test_tiles_of_another_recipe_that_can_not_be_made_are_told_likewise(workspac
     record = settled(other, Wish(recipe=True))
     assert record.complaints[0].endswith(KEPT)
     assert shown(CAT, workspace) == before
-
-
-# two at once
-
-
-@pytest.fixture
-def history() -> Iterator[History]:
-    told = History(World(Publishing.tools, is_versioned=False))
-    told.holds(CONTENTS[1])
-    told.settle()
-    yield told
-
-
-def making_anew(history: History) -> Run:
-    return Run(history.world, lambda workspace: is_settled(CAT_IN_MEMORY.key, workspace, ANEW), "anew")
-
-
-def both_standing_before_the_pointer(history: History) -> tuple[Run, Run]:
-    first = making_anew(history)
-    move_to_the_pointer(first)
-    history.world.clock.pass_by(timedelta(minutes=1))  # so that the second takes the first for dead
-    second = making_anew(history)
-    move_to_the_pointer(second)
-    return first, second
-
-
-@pytest.mark.parametrize("goes_first", [0, 1])
-def test_of_two_that_make_it_anew_one_publishes_and_the_other_takes_its_own_away(history: History, goes_first: int) -> None:
-    before, runs = history.shown, both_standing_before_the_pointer(history)
-    winner, loser = runs[goes_first], runs[1 - goes_first]
-    winner.move()
-    published = history.shown
-    assert published.generation != before.generation
-    loser.move()
-    assert (winner.is_over, loser.is_over) == (True, True)
-    assert history.shown == published, "what is on show was made since it was asked for"
-    assert loser.operations < 100
-    for hours in (14, 14, 14):
-        history.sweep(hours)
-    history.require_nothing_else(published)
-
-
-def test_a_second_wish_makes_it_once_more_and_no_more(history: History) -> None:
-    seen = [history.shown.generation.id]
-    for _ in range(2):
-        making_anew(history).move()
-        seen.append(history.shown.generation.id)
-    history.settle()
-    assert len(set(seen)) == 3
-    assert history.shown.generation.id == seen[-1]
-
-
-def test_one_that_was_put_back_meanwhile_ends_too(history: History) -> None:
-    """Deleted and put back under its hands: what is on show then was made since."""
-    run = making_anew(history)
-    move_to_the_pointer(run)
-    held = history.world.originals.held
-    original = held.pop(CAT_IN_MEMORY.key)
-    history.world.clock.pass_by(timedelta(minutes=1))
-    history.settle()
-    held[CAT_IN_MEMORY.key] = original
-    history.settle()
-    run.move()
-    assert run.is_over
-    for hours in (14, 14, 14):
-        history.sweep(hours)
-    history.require_nothing_else(history.shown)
-
-
-def test_a_generation_that_the_sweep_took_meanwhile_is_made_once_more(history: History) -> None:
-    before, run = history.shown, making_anew(history)
-    while generations_of(history) == {before.generation.id}:
-        run.move(1)
-    history.sweep(14)
-    run.move()
-    assert history.shown.generation != before.generation
-    for hours in (14, 14, 14):
-        history.sweep(hours)
-    history.require_nothing_else(history.shown)
-
-
-def generations_of(history: History) -> set[str]:
-    return {name.split("/")[2] for name in history.zoom.list("_tiles/")}

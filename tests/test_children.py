@@ -210,6 +210,10 @@ def test_a_wish_is_passed_on(workspace: Workspace, draw: Draw, source: Path) -> 
         assert shown is not None
         sizes.append(shown.pyramid.recipe.tile_size)
     assert sizes == [254, 128]
+    before = generations.published(cat, workspace.zoom)
+    after(cat, Wish(anew=True), lambda _: None)
+    assert before is not None
+    assert generations.published(cat, workspace.zoom) not in (before, None)
 
 
 # what is kept from it

@@ -218,3 +218,17 @@ def test_process_makes_tiles_of_other_settings_anew_if_it_is_told_to(environment
         assert lambdazoom("process", *options, "cat.jpg", environment=told).returncode == 0
         sizes += re.findall(r'TileSize="(\d+)"', (tmp_path / "zoom/cat.jpg.dzi").read_text("utf-8"))
     assert sizes == ["254", "254", "128"]
+
+
+def test_process_makes_all_anew_if_it_is_told_to(environment: dict[str, str], draw: Draw, tmp_path: Path) -> None:
+    draw("cat.jpg")
+    pointers = []
+    for options in ((), (), ("--anew",)):
+        assert lambdazoom("process", *options, "cat.jpg", environment=environment).returncode == 0
+        pointers.append((tmp_path / "zoom/cat.jpg.dzi").read_text("utf-8"))
+    assert pointers[0] == pointers[1] != pointers[2]
+    strict = {**environment, "LAMBDAZOOM_MAX_PIXELS": "10"}
+    failed = lambdazoom("process", "--anew", "cat.jpg", environment=strict)
+    assert failed.returncode == 1
+    assert "What was made before stays on show." in failed.stderr
+    assert (tmp_path / "zoom/cat.jpg.dzi").read_text("utf-8") == pointers[2]

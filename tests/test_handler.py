@@ -113,6 +113,16 @@ def test_a_message_of_the_dead_letter_queue_put_to_the_function_again_makes_what
     assert {name: written for name, written in places.published().items() if "one.jpg" in name} == first
 
 
+def test_a_wish_is_understood_whichever_version_sent_it(places: Folders, workspace: Workspace) -> None:
+    places.put("cat.jpg", encoded(300, 200))
+    sent = {"command": "lambdazoom.handler.on_wish", "names": ["cat.jpg"], "recipe": False}
+    pointers = []
+    for event in (sent, sent, {**sent, "anew": True}, {**sent, "anew": False, "of a later version": 1}):
+        handler.on_wish(event, Context(seconds=900))
+        pointers.append(workspace.zoom.read(ImageKey("cat.jpg").pointer).data)
+    assert pointers[0] == pointers[1] != pointers[2] == pointers[3]
+
+
 def test_without_a_context_time_does_not_end(places: Folders, workspace: Workspace) -> None:
     places.put("cat.jpg", encoded(300, 200))
     handler.on_object_event(event_of(places, "cat.jpg"), None)

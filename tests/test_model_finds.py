@@ -7,6 +7,7 @@ import pytest
 
 from lambdazoom.model.keys import Generation, ImageKey, SourceVersion
 from lambdazoom.model.records import Outcome, Step
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog, documents, generations
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.reconciling import survey
@@ -191,3 +192,86 @@ def test_metadata_that_cannot_be_read_is_settled_also_beside_a_dead_run_s_tiles(
     assert record.metadata
     assert (record.metadata.outcome, record.metadata.final) == (Outcome.FAILED, True)
     assert record.generation == history.shown.generation.id
+
+
+# made anew because somebody asks for it
+
+
+@pytest.fixture
+def on_show(history: History) -> History:
+    history.holds(SOME_TILES)
+    history.settle()
+    return history
+
+
+def making_anew(history: History) -> Run:
+    return Run(history.world, lambda workspace: is_settled(CAT.key, workspace, Wish(asked=True, anew=True)), "anew")
+
+
+def both_standing_before_the_pointer(history: History) -> tuple[Run, Run]:
+    first = making_anew(history)
+    move_to_the_pointer(first)
+    history.world.clock.pass_by(timedelta(minutes=1))  # so that the second takes the first for dead
+    second = making_anew(history)
+    move_to_the_pointer(second)
+    return first, second
+
+
+@pytest.mark.parametrize("goes_first", [0, 1])
+def test_of_two_that_make_it_anew_one_publishes_and_the_other_takes_its_own_away(on_show: History, goes_first: int) -> None:
+    before, runs = on_show.shown, both_standing_before_the_pointer(on_show)
+    winner, loser = runs[goes_first], runs[1 - goes_first]
+    winner.move()
+    published = on_show.shown
+    assert published.generation != before.generation
+    loser.move()
+    assert (winner.is_over, loser.is_over) == (True, True)
+    assert on_show.shown == published, "what is on show was made since it was asked for"
+    assert loser.operations < 100
+    for hours in (14, 14, 14):
+        on_show.sweep(hours)
+    on_show.require_nothing_else(published)
+
+
+def test_a_second_wish_makes_it_once_more_and_no_more(on_show: History) -> None:
+    seen = [on_show.shown.generation.id]
+    for _ in range(2):
+        making_anew(on_show).move()
+        seen.append(on_show.shown.generation.id)
+    on_show.settle()
+    assert len(set(seen)) == 3
+    assert on_show.shown.generation.id == seen[-1]
+
+
+def test_one_that_was_put_back_meanwhile_ends_too(on_show: History) -> None:
+    """Deleted and put back under its hands: what is on show then was made since."""
+    run = making_anew(on_show)
+    move_to_the_pointer(run)
+    held = on_show.world.originals.held
+    original = held.pop(CAT.key)
+    on_show.world.clock.pass_by(timedelta(minutes=1))
+    on_show.settle()
+    held[CAT.key] = original
+    on_show.settle()
+    run.move()
+    assert run.is_over
+    for hours in (14, 14, 14):
+        on_show.sweep(hours)
+    on_show.require_nothing_else(on_show.shown)
+
+
+def test_a_generation_that_the_sweep_took_meanwhile_is_made_once_more(on_show: History) -> None:
+    before, run = on_show.shown, making_anew(on_show)
+    while generations_of(on_show) == {before.generation.id}:
+        assert not run.is_over
+        run.move(1)
+    on_show.sweep(14)
+    run.move()
+    assert on_show.shown.generation != before.generation
+    for hours in (14, 14, 14):
+        on_show.sweep(hours)
+    on_show.require_nothing_else(on_show.shown)
+
+
+def generations_of(history: History) -> set[str]:
+    return {name.split("/")[2] for name in history.zoom.list("_tiles/")}

@@ -9,7 +9,7 @@ from lambdazoom.model.records import ImageRecord
 from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.looking import look_at
-from lambdazoom.publishing.verdicts import beside_what_is_on_show, died
+from lambdazoom.publishing.verdicts import beside_what_is_on_show, died, speaks_of
 from lambdazoom.publishing.workspace import Workspace
 
 
@@ -23,12 +23,16 @@ def lay_down(image: ImageKey, run: str, workspace: Workspace) -> None:
 def put_on_record(image: ImageKey, run: str, error: LambdaZoomError, wish: Wish, workspace: Workspace) -> ImageRecord | None:
     """Have the record tell what the run died of; that record, or None if it has no place for it. Raises StorageError.
 
-    There is none if the run had not begun yet, if another has taken its image over, or if the source has changed meanwhile.
+    There is none if the run had not begun yet, if another has taken its image over, if the source has changed meanwhile, or if the
+    run had published already.
     """
     look = look_at(image, workspace)
     if look.kept is None or look.kept.record.run != run:
         return None
     if look.record is None or look.current is None:
+        lay_down(image, run, workspace)
+        return None
+    if look.shown and look.shows(look.current.version) and not speaks_of(look.record, look.shown):
         lay_down(image, run, workspace)
         return None
     record = died(look.record, error, wish, workspace.now())

@@ -30,6 +30,7 @@ from lambdazoom.publishing.verdicts import (
     derived,
     given_up,
     judged,
+    owes_another,
     refused,
     speaks_of,
     stalled_too_often,
@@ -95,10 +96,13 @@ class _Run:
         self.workspace = workspace
         self.account = Account(workspace.settings, observer)
         self.wish = wish
+        self.anew = wish.anew
+        self.found: str | None = None  # the generation that was on show when this run began, "" for none
         self.id = run
         self.makes = makes
         self.leaves = False  # to another run, what is to be made
         self.made: Made | None = None
+        self.told = False  # whether the document tells, or told, of what was made
         self.offered = False  # whether the pointer was asked to move to what was made: then it may have, whatever the answer
         self.acted = False  # whether anything was made or withdrawn
 
@@ -122,6 +126,9 @@ class _Run:
     def step(self) -> bool:
         """Look, and do one thing; True if nothing is left to do, or nothing that can be done now."""
         look = look_at(self.image, self.workspace)
+        if self.found is None:
+            self.found = _generation_of(look)
+            self.anew = self.anew or owes_another(look, self.wish)
         if look.current is None:
             self._drop()
             return self._withdraw(look)
@@ -144,18 +151,28 @@ class _Run:
         return False
 
     def _wanted(self, look: Look, current: SourceObject) -> Wanted:
-        """What is neither there for this version nor settled as impossible."""
+        """What is neither there for this version nor settled as impossible; all that is there, if it is to be made anew."""
         ask_again = self.wish.tries_again and self.made is None
         record = self.made.record if self.made else look.record
         tiles_given_up = record is not None and given_up(record.tiles) and not ask_again
         metadata_given_up = record is not None and given_up(record.metadata) and not ask_again
-        if tiles_given_up and look.shown:  # then the older pyramid and its metadata stay
+        if tiles_given_up and look.shown and not look.shows(current.version):  # then the older pyramid and its metadata stay
             return Wanted(tiles=False, metadata=False)
-        has_tiles = look.shows(current.version) and not self._is_of_another_recipe(look.shown)
-        return Wanted(
-            tiles=not has_tiles and not tiles_given_up,
-            metadata=not look.describes(current.version) and not metadata_given_up,
-        )
+        has_tiles = look.shows(current.version) and not self._is_of_another_recipe(look.shown) and not self._is_to_go(look)
+        has_metadata = look.describes(current.version) and not self._is_to_be_reread(look)
+        return Wanted(tiles=not has_tiles and not tiles_given_up, metadata=not has_metadata and not metadata_given_up)
+
+    def _is_to_go(self, look: Look) -> bool:
+        """Whether what is on show is what was to be made anew. Any other was made since, be it by another run: so two at once end."""
+        return self.anew and _generation_of(look) == self.found
+
+    def _is_to_be_reread(self, look: Look) -> bool:
+        """Whether a document of this version is to be replaced by what was read anew: once, so that two who read otherwise end."""
+        if self.made is None:
+            could_not_be_read = look.record is not None and given_up(look.record.metadata)
+            return self._is_to_go(look) or (self.wish.tries_again and could_not_be_read)
+        is_news = look.described is not None and self.made.metadata not in (None, look.described.metadata)
+        return is_news and not self.told and (self.anew or self.wish.tries_again)
 
     def _is_of_another_recipe(self, shown: Published | None) -> bool:
         return self.wish.recipe and shown is not None and shown.recipe != self.workspace.settings.recipe.fingerprint
@@ -177,8 +194,11 @@ class _Run:
         pulse = Pulse(catalog.save(opening, look.kept, self.workspace.metadata), self.workspace, self.account.observe)
         with pulse:
             made = make(wanted, current, pulse, self.workspace, replaces=look.shown is not None)
-        record = beside_what_is_on_show(judged(made.record), look, current)
-        self.made, self.offered, self.acted = replace(made, record=record), False, True
+        record = judged(made.record)
+        if wanted.tiles and made.generation is None and look.shown and look.shows(current.version):
+            record = replace(record, generation=look.shown.generation.id)  # which stays
+        record = beside_what_is_on_show(record, look, current)
+        self.made, self.told, self.offered, self.acted = replace(made, record=record), False, False, True
 
     def _opening_record(self, look: Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()
@@ -195,6 +215,7 @@ class _Run:
         is_told = wanted.metadata and made.metadata is not None and speaks_of_what_is_shown
         if is_told and made.metadata:
             documents.save(self.image, record.version, record.sha256, made.metadata, look.described, workspace.metadata)
+            self.told = True
         if moves and made.generation:
             self._move_pointer(made.generation, look)
         if not moves and not is_told:
@@ -283,7 +304,8 @@ class _Run:
             if self.made:
                 look = look_at(self.image, self.workspace)
                 if look.current and look.current.version == self.made.record.version:
-                    catalog.save(refused(self.made, look, error), look.kept, self.workspace.metadata)
+                    record = refused(self.made, look, error, self._is_to_go(look))
+                    catalog.save(beside_what_is_on_show(record, look, look.current), look.kept, self.workspace.metadata)
                     return
             elif isinstance(error, AccessDenied):
                 now = self.workspace.now()
@@ -293,6 +315,10 @@ class _Run:
         except StorageError as another:  # it may be the metadata store itself that refuses
             log.info("%s: no word could be left (%s)", self.image.display, another)
         raise error
+
+
+def _generation_of(look: Look) -> str:
+    return look.shown.generation.id if look.shown else ""
 
 
 def _log_line(image: ImageKey, record: ImageRecord | None, now: datetime) -> str:

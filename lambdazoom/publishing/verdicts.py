@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LAST_CUT_SHORT = 2  # a version whose runs were killed, or ran out of time, so often is given up
 STALLED = "stalled"  # the code of such a failure
+KEPT = " What was made before stays on show."
 
 
 def derived(image: ImageKey, look: Look, current: SourceObject, known: ImageRecord | None, now: datetime) -> ImageRecord | None:
@@ -52,12 +53,15 @@ def completed(record: ImageRecord, look: Look) -> ImageRecord:
     return replace(record, metadata=Step(Outcome.DONE), caption=caption(described.metadata))
 
 
-def refused(made: "Made", look: Look, error: StorageError) -> ImageRecord:
-    """The record after a refusal: what was stored before it counts as done."""
+def refused(made: "Made", look: Look, error: StorageError, is_to_go: bool) -> ImageRecord:
+    """The record after a refusal: what was stored before it counts as done. `is_to_go`: what is on show was to be made anew."""
     failed = Step.failed(error, final=isinstance(error, Unstorable))
-    is_shown = made.generation is None or look.shows(made.record.version)
-    is_described = made.metadata is None or look.describes(made.record.version)
-    return replace(made.record, tiles=made.record.tiles if is_shown else failed, metadata=made.record.metadata if is_described else failed)
+    record, is_shown = made.record, look.shows(made.record.version)
+    if made.generation:
+        tiles = record.tiles if is_shown and not is_to_go else failed
+        record = replace(record, tiles=tiles, generation=look.shown.generation.id if look.shown and is_shown else "")
+    is_described = made.metadata is None or look.describes(record.version)
+    return replace(record, metadata=record.metadata if is_described else failed)
 
 
 def judged(record: ImageRecord) -> ImageRecord:
@@ -71,11 +75,14 @@ def judged(record: ImageRecord) -> ImageRecord:
 
 
 def beside_what_is_on_show(record: ImageRecord, look: Look, current: SourceObject) -> ImageRecord:
-    """The record of this version of the source: where it failed to replace another one, it says what is still there."""
-    is_older_on_show = look.shown is not None and not look.shows(current.version) and not look.is_damaged
-    if not is_older_on_show or record.tiles is None or record.tiles.outcome == Outcome.DONE:
+    """The record of this version of the source: where it failed to replace what is on show, it says that this stays."""
+    if look.shown is None or look.is_damaged or record.tiles is None or record.tiles.outcome == Outcome.DONE:
         return record
-    return replace(record, tiles=replace(record.tiles, sentence=f"{record.tiles.sentence} The version before stays on show."))
+    if look.shows(current.version):
+        stays = KEPT if record.generation == look.shown.generation.id else ""
+    else:
+        stays = " The version before stays on show."
+    return replace(record, tiles=replace(record.tiles, sentence=f"{record.tiles.sentence.removesuffix(stays)}{stays}"))
 
 
 def _given_time(step: Step | None, cut_short: int) -> Step | None:
@@ -104,10 +111,20 @@ def stalled_too_often(opening: ImageRecord, before: ImageRecord | None) -> Image
     return replace(at_rest, tiles=stalled)
 
 
+def owes_another(look: Look, wish: Wish) -> bool:
+    """Whether what is on show was to be made anew, which failed, and another try is due."""
+    tiles = look.record.tiles if look.record else None
+    if look.record is None or look.shown is None or tiles is None or tiles.outcome == Outcome.DONE:
+        return False
+    is_of_this = same_version(look.shown.version, look.record.version) and speaks_of(look.record, look.shown)
+    return is_of_this and (wish.tries_again or not tiles.final)
+
+
 def died(record: ImageRecord, error: LambdaZoomError, wish: Wish, now: datetime) -> ImageRecord:
     """The record of a run whose process did not live to its end, as whoever saw it die knows; the second time that is final.
 
-    As with what stalls, the tiles are given up first. A run that owed nothing (it made tiles of another recipe) leaves no word.
+    As with what stalls, the tiles are given up first. A run that owed nothing (it made tiles of another recipe) leaves no word, but
+    one that was to make all anew does.
     """
     cut_short = record.cut_short + 1
     at_rest = replace(record.at_rest(), cut_short=cut_short, finished_at=now)
@@ -129,9 +146,12 @@ def given_up(step: Step | None) -> bool:
 
 
 def speaks_of(record: ImageRecord, shown: Published) -> bool:
-    """Whether the record and the pointer don't contradict each other: a failed replacement leaves the older pyramid up."""
+    """Whether the record and the pointer don't contradict each other: a failed replacement leaves up what was there before.
+
+    That is an older version's, or the same version's that could not be made anew; then the record names its generation.
+    """
     if record.tiles is None:
         return False
     if same_version(shown.version, record.version):
-        return record.tiles.outcome == Outcome.DONE and record.generation == shown.generation.id
+        return record.generation == shown.generation.id
     return record.tiles.outcome != Outcome.DONE

@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from lambdazoom import __version__
 from lambdazoom.model.errors import NotFound
 from lambdazoom.model.keys import ImageKey
-from lambdazoom.model.records import ImageRecord, State
+from lambdazoom.model.records import ImageRecord, Outcome, State
 from lambdazoom.publishing import catalog, notices
 from lambdazoom.publishing.generations import Published, published, same_version
 from lambdazoom.web import api, cards, changes, ledger, neighbours, presentation
@@ -27,6 +27,7 @@ from lambdazoom.web.resolution import metres_per_pixel
 
 REFRESH_SECONDS = 2  # while something on the page is being made
 EMPTY_REFRESH_SECONDS = 5
+NOT_BEGUN = "It is to be made anew, which has not begun yet. This stays on show until that is done."
 REST_SECONDS = 10  # while nothing is; only for those with a script
 
 blueprint = Blueprint("pages", __name__)
@@ -98,6 +99,7 @@ def image(name: str) -> str:
         raise NotFound(" ".join(record.remarks) or str(missing(wanted.display)))
     shown = published(wanted, workspace().zoom)
     status, tags = cards.status(record, now), _tags(wanted)
+    is_awaited = shown is not None and status is None and request.args.get("anew") == shown.generation.id
     return render_template(
         "image.html",
         name=wanted.name,
@@ -109,17 +111,18 @@ def image(name: str) -> str:
         file_name=wanted.name.rpartition("/")[2],
         metres_per_pixel=metres_per_pixel(tags),
         status=status,
-        notice=_notice(record, shown, status),
+        notice=_notice(record, shown, status) or (NOT_BEGUN if is_awaited else ""),
         complaints=[sentence for sentence in record.complaints if shown or not status or sentence != status.sentence],
         facts=cards.facts(record),
         receipt=cards.receipt(record),
         groups=presentation.groups(tags),
         embed=_embed(wanted, shown) if shown else "",
         original=" · ".join(filter(None, (record.kind, presentation.bytesize(record.version.size)))),
+        can_reprocess=bool(shown) and not (record.tiles and record.tiles.outcome == Outcome.FAILED),
         is_of_other_settings=bool(shown and shown.recipe != workspace().settings.recipe.fingerprint),
         can_retry=record.needs_attention or record.state(now) == State.STALLED,
         refresh=0 if shown else _refresh([status], False),
-        live=_refresh([status], bool(status)),
+        live=_refresh([status], bool(status) or is_awaited),
     )
 
 
@@ -199,15 +202,17 @@ def retry_several() -> AnyResponse:
 
 @blueprint.post("/image/<path:name>")
 def change(name: str) -> AnyResponse:
-    """Try an image once more, make it anew with other settings, or delete its original."""
+    """Try an image once more, make it anew, or delete its original."""
     wanted, wish = image_named(name), request.form.get("wish", "")
     if wish == "delete":
         changes.delete(wanted, request.form.get("confirm", ""))
         return redirect(url_for(".images"), 303)
     if wish not in ("retry", "reprocess"):
         abort(400)
-    changes.retry(wanted, recipe=wish == "reprocess")
-    return redirect(url_for(".image", name=wanted.name), 303)
+    is_anew = wish == "reprocess"
+    shown = published(wanted, workspace().zoom) if is_anew else None
+    changes.retry(wanted, anew=is_anew)
+    return redirect(url_for(".image", name=wanted.name, anew=shown.generation.id if shown else None), 303)
 
 
 def _just_put(wanted: ImageKey) -> ImageRecord:
@@ -265,9 +270,11 @@ def _refresh(statuses: list[Status | None], is_empty: bool) -> int:
 
 
 def _notice(record: ImageRecord, shown: Published | None, status: Status | None) -> str:
-    """What to say above a pyramid that isn't the present version's."""
-    if shown is None or status is None or same_version(shown.version, record.version):
+    """What to say above a pyramid that isn't the present version's, or that is being made anew."""
+    if shown is None or status is None:
         return ""
+    if same_version(shown.version, record.version):
+        return f"It is being made anew: {status.words}. This stays on show until that is done." if status.is_busy else ""
     if status.is_busy:
         return f"A newer version is being made: {status.words}. This is the one before it."
     return f"The newer version can't be shown. {status.sentence} This is the one before it."

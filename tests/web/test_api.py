@@ -244,6 +244,13 @@ def test_tiles_of_other_settings_are_made_anew_if_that_is_asked_for(program: Pro
     wait_for(lambda: other.ask("GET", "/api/images/cat.jpg")["shown"]["tile_size"] == 510)
 
 
+def test_all_is_made_anew_if_that_is_asked_for(program: Program, publish: Publish) -> None:
+    before = publish("cat.jpg", 600, 400)
+    program.ask("POST", "/api/images/cat.jpg/retry", {"anew": True})
+    wait_for(lambda: program.ask("GET", "/api/images/cat.jpg")["shown"]["generation"] != before.generation)
+    wait_for(lambda: program.ask("GET", "/api/images/cat.jpg")["state"] == "published")
+
+
 def test_deleting_takes_the_original_and_what_was_made_of_it(
     program: Program, workspace: Workspace, source: Path, publish: Publish
 ) -> None:

@@ -139,6 +139,26 @@ def test_an_image_opens_by_itself_when_it_is_ready(browser: Browser, serve: Serv
         page.close()
 
 
+def test_reprocess_makes_another_generation_and_offers_it(browser: Browser, serve: Serve, publish: Publish, workspace: Workspace) -> None:
+    before = publish("cat.jpg", 300, 200)
+    with serve() as address:
+        page = browser.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        page.get_by_text("Details", exact=True).click()
+        page.get_by_role("button", name="Reprocess").click()
+        page.wait_for_url("**/image/cat.jpg*")
+        expect(page.get_by_role("button", name="Zoom in")).to_be_visible()  # it stays on show, whichever it is by now
+        newer = page.get_by_role("link", name="Show it")
+        if page.locator("#stage").get_attribute("data-generation") == before.generation:
+            newer.click(timeout=2 * SOON)
+        record = catalog.find(ImageKey("cat.jpg"), workspace.metadata)
+        assert record is not None
+        assert (record.generation != before.generation, record.recipe, record.complaints) == (True, before.recipe, ())
+        expect(page.locator("#stage")).to_have_attribute("data-generation", record.generation)
+        expect(page.get_by_text("made anew")).to_have_count(0)
+        page.close()
+
+
 def test_a_newer_version_is_offered_and_not_forced(browser: Browser, serve: Serve, publish: Publish, workspace: Workspace) -> None:
     before = publish("cat.jpg", 300, 200)
     with serve() as address:

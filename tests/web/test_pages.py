@@ -16,6 +16,7 @@ from lambdazoom.model.errors import CorruptImage
 from lambdazoom.model.keys import ImageKey, SourceVersion
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
 from lambdazoom.model.settings import SETTINGS
+from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
@@ -328,11 +329,47 @@ def test_a_retry_and_a_deletion_work_without_a_script(client: FlaskClient, publi
     assert client.post("/image/cut.jpg", data={"wish": "retry"}).status_code == 403
 
 
-def test_an_image_of_other_settings_can_be_made_anew(workspace: Workspace, publish: Publish) -> None:
+def test_what_is_published_can_always_be_made_anew(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
     publish("cat.jpg")
-    assert "Reprocess" not in create_app(lambda: workspace).test_client().get("/image/cat.jpg").text
+    page = client.get("/image/cat.jpg").text
+    assert "Reprocess" in page
+    assert "other settings" not in page
     other = replace(workspace, settings=replace(workspace.settings, tile_size=512))
-    assert "Reprocess" in create_app(lambda: other).test_client().get("/image/cat.jpg").text
+    page = create_app(lambda: other).test_client().get("/image/cat.jpg").text
+    assert "Reprocess" in page
+    assert "other settings" in page
+
+
+def test_what_failed_is_retried_and_not_reprocessed(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
+    made = publish("cat.jpg")
+    record("scan.tif", workspace, tiles=FAILED, metadata=FAILED)
+    change = {"tiles": replace(FAILED, sentence="It is damaged. What was made before stays on show.")}
+    kept = catalog.find_kept(ImageKey("cat.jpg"), workspace.metadata)
+    catalog.save(replace(made, **change), kept, workspace.metadata)  # type: ignore[arg-type]
+    for name in ("scan.tif", "cat.jpg"):
+        page = client.get(f"/image/{name}").text
+        assert "Retry" in page
+        assert "Reprocess" not in page
+    assert "It is damaged. What was made before stays on show." in page
+
+
+def test_a_page_says_that_a_wish_has_not_begun_that_it_goes_on_and_nothing_when_it_is_fulfilled(
+    client: FlaskClient, workspace: Workspace, publish: Publish
+) -> None:
+    made = publish("cat.jpg")
+    address = f"/image/cat.jpg?anew={made.generation}"
+    page = client.get(address).text
+    assert "It is to be made anew, which has not begun yet." in page
+    assert 'data-live-every="5"' in page
+    assert "made anew" not in client.get("/image/cat.jpg?anew=another").text
+    kept = catalog.find_kept(ImageKey("cat.jpg"), workspace.metadata)
+    at_work = catalog.save(replace(made, **tiling(64)), kept, workspace.metadata)  # type: ignore[arg-type]
+    page = client.get(address).text
+    assert "It is being made anew: Tiling 64 %. This stays on show until that is done." in page
+    assert 'data-live-every="2"' in page
+    catalog.save(made, at_work, workspace.metadata)
+    settle(ImageKey("cat.jpg"), workspace, wish=Wish(asked=True, anew=True))
+    assert "made anew" not in client.get(address).text
 
 
 def test_an_original_that_nothing_has_looked_at_yet_is_waiting(client: FlaskClient, workspace: Workspace) -> None:
