@@ -233,6 +233,17 @@ def test_of_two_that_make_it_anew_one_publishes_and_the_other_takes_its_own_away
     on_show.require_nothing_else(published)
 
 
+@pytest.mark.parametrize("operations", range(1, 6))
+def test_a_look_into_which_a_publication_falls_writes_no_record_of_what_was_on_show_before(on_show: History, operations: int) -> None:
+    run = on_show.settling()
+    run.move(operations)  # it has seen the pointer, not yet the record
+    making_anew(on_show).move()
+    run.move()
+    record = catalog.find(CAT, on_show.metadata)
+    assert record is not None
+    assert record.generation == on_show.shown.generation.id
+
+
 def test_a_second_wish_makes_it_once_more_and_no_more(on_show: History) -> None:
     seen = [on_show.shown.generation.id]
     for _ in range(2):

@@ -256,6 +256,8 @@ class _Run:
         record = next(fitting, None) or derived(self.image, look, current, known, self.workspace.now())
         record = completed(record, look) if record else None
         if record and (look.kept is None or look.kept.record != record.at_rest()):
+            if generations.published(self.image, self.workspace.zoom) != look.shown:  # it moved before the record was read
+                raise Conflict(f"{self.image.display} was published meanwhile.")
             catalog.save(record.at_rest(), look.kept, self.workspace.metadata)
             log.debug("record completed", extra={"key": self.image.key})
 
