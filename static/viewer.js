@@ -99,7 +99,9 @@ async function tell(what, address) {
   if (isTelling || !trouble.hidden) return;
   isTelling = true;
   document.getElementById("trouble-words").textContent = `${what} (${await reason(address)}).`;
-  document.getElementById("trouble-details").href = address; // what the server itself says of it
+  const details = document.getElementById("trouble-details");
+  details.href = address; // what the server itself says of it
+  details.textContent = "Details";
   trouble.hidden = false;
   isTelling = false;
 }
