@@ -8,10 +8,7 @@ Where the Inter font is installed it stands for the system's, so that the pages 
 import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
@@ -20,7 +17,6 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, Route, sync_playwright
-from waitress.server import create_server
 
 from lambdazoom.model.keys import ImageKey, SourceVersion
 from lambdazoom.model.prices import Requests
@@ -33,6 +29,7 @@ from lambdazoom.web.application import create_app
 from samples.draw import described
 from tests.conftest import CHROMIUM_ARGUMENTS, environment_for
 
+from .browsing import served
 from .drawings import PICTURES
 
 SCREENS = Path(__file__).parents[2] / "docs" / "screens"
@@ -59,7 +56,7 @@ def make_screens() -> None:
         fonts.write_text(FONTS)
         program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
         environment: dict[str, str | float | bool] = {**os.environ, "FONTCONFIG_FILE": str(fonts)}
-        with served(workspace) as address, sync_playwright() as playwright:
+        with served(create_app(lambda: workspace)) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=list(CHROMIUM_ARGUMENTS), env=environment)
             for device in DEVICES:
                 take(browser, address, device)
@@ -107,17 +104,6 @@ def make_older(image: ImageKey, age: timedelta, workspace: Workspace) -> None:
         receipt = replace(receipt, dollars=dollars, requests=Requests(get=6, head=4, put=kept.record.tile_count + 9))
     older = replace(kept.record, seen_at=kept.record.seen_at - age, finished_at=kept.record.finished_at - age, receipt=receipt)
     catalog.save(older, kept, workspace.metadata)
-
-
-@contextmanager
-def served(workspace: Workspace) -> Iterator[str]:
-    server = create_server(create_app(lambda: workspace), listen="127.0.0.1:0")
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    server.task_dispatcher.shutdown()
-    server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
-    thread.join()
 
 
 def take(browser: Browser, address: str, device: str) -> None:

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +21,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, BrowserContext, expect
-from waitress.server import create_server
 from werkzeug.test import TestResponse
 
 from lambdazoom.model import passwords
@@ -33,6 +31,7 @@ from tests.conftest import environment_for, free_port
 from tests.gateway import REST_HOST, cookie_of, http_event, rest_event, sign_in
 from tests.zappa_function import ACCESS, PASSWORD, ZappaFunction, write_python_settings
 
+from .browsing import served, sign_out
 from .conftest import Publish, Serve
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -533,7 +532,7 @@ def enter(context: BrowserContext, address: str) -> None:
     page.goto(address)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    expect(sign_out(page)).to_be_visible()
     page.close()
 
 
@@ -560,7 +559,7 @@ def test_in_and_out_again(browser: Browser, serve: Serve, publish: Publish, pref
         page.wait_for_url(f"{address}/image/cat.jpg")
         page.get_by_role("link", name="Images").click()
         picture = page.locator("img").get_attribute("src")
-        page.get_by_role("button", name="Sign out").click()
+        sign_out(page).click()
         expect(field).to_be_visible()
         page.goto(f"{address}/")
         expect(field).to_be_visible()
@@ -568,20 +567,6 @@ def test_in_and_out_again(browser: Browser, serve: Serve, publish: Publish, pref
         assert answer
         assert answer.status == 401, "nor does the browser's cache answer"
         context.close()
-
-
-@contextmanager
-def served(application: Callable[..., Any]) -> Iterator[int]:
-    """Another application on this machine; its port."""
-    server = create_server(application, listen="127.0.0.1:0")
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield server.effective_port
-    finally:
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
-        thread.join()
 
 
 def prize(address: str) -> Callable[..., list[bytes]]:
@@ -599,9 +584,9 @@ def test_a_form_on_another_site_changes_nothing(browser: Browser, serve: Serve, 
     with serve() as address:
         context = browser.new_context()
         enter(context, f"{address}/")
-        with served(prize(address)) as port:
+        with served(prize(address)) as other:
             page = context.new_page()
-            page.goto(f"http://{host}:{port}/")
+            page.goto(f"{other.replace('127.0.0.1', host)}/")
             with page.expect_response(f"{address}/sign-out") as answered:
                 page.get_by_role("button", name="Win a prize").click()
             sent = answered.value.request.all_headers()
@@ -610,14 +595,14 @@ def test_a_form_on_another_site_changes_nothing(browser: Browser, serve: Serve, 
             assert answered.value.status == 403
             expect(page.get_by_role("heading", name=access.FORGED)).to_be_visible()
             page.goto(f"{address}/")
-            expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+            expect(sign_out(page)).to_be_visible()
         context.close()
 
 
 def test_a_name_of_another_site_that_points_here_shows_nothing(browser: Browser, local: Flask) -> None:
-    with served(local) as port:
+    with served(local) as address:
         page = browser.new_page()
-        answer = page.goto(f"http://rebound.localhost:{port}/")  # Chromium takes every such name for this machine
+        answer = page.goto(f"{address.replace('127.0.0.1', 'rebound.localhost')}/")  # Chromium takes every such name for this machine
         assert answer
         assert answer.status == 403
         page.close()

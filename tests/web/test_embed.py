@@ -28,9 +28,9 @@ from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.web.application import create_app
 from tests.conftest import picture
 
+from .browsing import Witness, snippet, wait_for_view, zoomed_into
 from .conftest import Serve
 from .test_other_readers import QuietHandler
-from .test_viewer import Witness, wait_for_view
 
 KEY = "trip/a b+ä?.jpg"
 
@@ -69,18 +69,9 @@ def test_the_snippet_works_on_a_bare_page_of_another_origin(
         page = browser.new_page()
         page.goto(f"{address}/")
         page.locator("a.card-link").click()
-        page.get_by_text("Details").click()
-        snippet = page.locator(".snippet code").inner_text()
-        (tmp_path / "site.html").write_text(f"<!doctype html><title>Somebody's page</title>\n{snippet}\n", "utf-8")
-        page.wait_for_load_state("networkidle")
-        witness = Witness(page)
-        page.goto(f"{elsewhere}/site.html")
-        page.wait_for_function("document.querySelector('.openseadragon-canvas canvas') !== null")
-        page.locator(".openseadragon-canvas").hover()
-        for _ in range(8):
-            page.mouse.wheel(0, -400)
-            page.wait_for_timeout(150)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_url("**/image/**")
+        (tmp_path / "site.html").write_text(snippet(page, page.url), "utf-8")
+        witness = zoomed_into(page, f"{elsewhere}/site.html")
         page.close()
     tiles = [answer for answer in witness.answers if "/image_files/" in answer.url]
     assert max(int(re.findall(r"/image_files/(\d+)/", answer.url)[0]) for answer in tiles) == 11
@@ -99,10 +90,7 @@ def test_the_snippet_shows_what_is_transparent_in_webp_tiles(
     settle(glass, replace(workspace, settings=replace(workspace.settings, format="webp", quality=100)))
     with serve() as address, browser.new_context(viewport={"width": 720, "height": 500}) as context:
         page = context.new_page()
-        page.goto(f"{address}/image/glass.tif")
-        page.get_by_text("Details").click()
-        snippet = page.locator(".snippet code").inner_text()
-        (tmp_path / "site.html").write_text(f"<!doctype html><title>Somebody's page</title>\n{snippet}\n", "utf-8")
+        (tmp_path / "site.html").write_text(snippet(page, f"{address}/image/glass.tif"), "utf-8")
         page.goto(f"{elsewhere}/site.html")
         wait_for_view(page)
         with Image.open(io.BytesIO(page.screenshot())) as shot:
@@ -156,6 +144,6 @@ def test_a_hostile_name_stays_text_in_the_snippet(workspace: Workspace) -> None:
     boto3.client("s3").put_object(Bucket=source, Key=hostile.key, Body=data.getvalue())
     settle(hostile, workspace)
     text = create_app(lambda: workspace).test_client().get(f"/image/{hostile.name}").text
-    snippet = html.unescape(re.findall(r'class="snippet".*?<code>(.*?)</code>', text, re.DOTALL)[0])
-    assert snippet.count("<script") == 2
-    assert "alert(1)<" not in snippet
+    offered = html.unescape(re.findall(r'class="snippet".*?<code>(.*?)</code>', text, re.DOTALL)[0])
+    assert offered.count("<script") == 2
+    assert "alert(1)<" not in offered

@@ -14,11 +14,11 @@ from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.web import opening
 from tests.zappa_function import PASSWORD
 
+from .browsing import sign_out, wait_for_view
 from .conftest import Publish, Serve
 from .test_access import guarded_by
 from .test_axe import DEVICES
 from .test_pages import FAILED, record, tiling
-from .test_viewer import wait_for_view
 from .test_walk import drop
 
 IGNORED = Step(Outcome.IGNORED, "a-name-that-is-somewhat-longer.txt is no image, by name or by content, and is passed over.")
@@ -225,7 +225,7 @@ def test_who_is_signed_in_sees_an_upright_bar_and_can_sign_out(
         assert upload.evaluate("button => button.scrollWidth <= button.clientWidth")
         icon = box(upload.locator(".icon"))
         assert icon["x"] >= box(upload)["x"] + 8
-        page.get_by_role("button", name="Sign out").click()
+        sign_out(page).click()
         expect(page.get_by_label("Password")).to_be_visible()
 
 

@@ -18,8 +18,8 @@ from lambdazoom.model.keys import ImageKey
 from lambdazoom.publishing.generations import published
 from lambdazoom.publishing.workspace import Workspace
 
+from .browsing import Witness
 from .conftest import Publish, Serve
-from .test_viewer import Witness
 
 VENDOR = Path(__file__).parents[2] / "static" / "vendor" / "openseadragon"
 

@@ -27,9 +27,9 @@ from tests.conftest import picture
 from tests.quiet_server import QuietHandler, serving
 from tests.test_init import Project
 
+from .browsing import Witness, snippet, zoomed_into
 from .conftest import Serve
 from .test_embed import elsewhere as elsewhere  # a fixture
-from .test_viewer import Witness
 
 KEY = "trip/a b+ä?.jpg"
 
@@ -98,20 +98,8 @@ def visit(workspace: Workspace, serve: Serve, elsewhere: str, browser: Browser, 
         page = browser.new_page()
 
         def go() -> Witness:
-            page.goto(f"{address}/image/{ImageKey(KEY).name}")
-            page.get_by_text("Details").click()
-            snippet = page.locator(".snippet code").inner_text()
-            (tmp_path / "site.html").write_text(f"<!doctype html><title>Somebody's page</title>\n{snippet}\n", "utf-8")
-            page.wait_for_load_state("networkidle")
-            witness = Witness(page)
-            page.goto(f"{elsewhere}/site.html")
-            page.wait_for_load_state("networkidle")
-            page.mouse.move(200, 150)
-            for _ in range(8):
-                page.mouse.wheel(0, -400)
-                page.wait_for_timeout(150)
-            page.wait_for_load_state("networkidle")
-            return witness
+            (tmp_path / "site.html").write_text(snippet(page, f"{address}/image/{ImageKey(KEY).name}"), "utf-8")
+            return zoomed_into(page, f"{elsewhere}/site.html")
 
         yield go
         page.close()

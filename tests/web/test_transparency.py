@@ -14,8 +14,8 @@ from lambdazoom.model.keys import ImageKey
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
 
+from .browsing import Witness, wait_for_view
 from .conftest import Serve
-from .test_viewer import Witness, wait_for_view
 
 WIDTH, HEIGHT = 900, 600  # 4 by 3 tiles, which overlap
 BAR = 56  # above the viewer

@@ -6,37 +6,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
-from playwright.sync_api import Browser, Page, Request, Response, expect
+from playwright.sync_api import Browser, Page, expect
 
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import picture
 
+from .browsing import Witness, wait_for_view
 from .conftest import Publish, Serve
-
-TILE = re.compile(r"_files/(\d+)/\d+_\d+\.jpg\?v=")
-
-
-class Witness:
-    """What a page asked for and complained about."""
-
-    def __init__(self, page: Page) -> None:
-        self.answers: list[Response] = []
-        self.complaints: list[str] = []
-        page.on("response", lambda answer: self.answers.append(answer))
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("requestfailed", self._failed)
-
-    def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # what a page asked for and no longer wants when it is left
-            self.complaints.append(f"{request.url} failed: {request.failure}")
-
-    def levels(self) -> set[int]:
-        """The levels of the tiles that came."""
-        found = (TILE.search(answer.url) for answer in self.answers)
-        return {int(match[1]) for match in found if match}
 
 
 @pytest.mark.parametrize("prefix", ["", "/live"])
@@ -70,13 +48,6 @@ def viewer(browser: Browser, serve: Serve, publish: Publish) -> Iterator[Page]:
         page.goto(f"{address}/image/trip/cat.jpg")
         wait_for_view(page)
         yield page
-
-
-def wait_for_view(page: Page) -> None:
-    """Wait until the picture stands still."""
-    page.wait_for_selector(".openseadragon-canvas canvas")
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(700)
 
 
 def address_of_view(page: Page) -> list[float]:

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.conftest import environment_for, free_port, picture
 
 from .axe import complaints
-from .test_viewer import TILE, Witness
+from .browsing import TILE, Witness
 
 ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT = 9400, 6400  # 60 megapixels
