@@ -14,7 +14,7 @@ from lambdazoom.publishing.reconciling import survey
 from lambdazoom.publishing.sweeping import sweep
 from tests.in_memory import MemoryStore, etag_of
 from tests.runs import ANSWER_LOST, Run, World
-from tests.test_model import CONTENTS, Content, Publishing, at_once, is_settled
+from tests.test_model import CONTENTS, Content, Publishing, at_once, is_settled, reconcile
 from tests.test_model import tools as tools  # a fixture
 
 CAT = ImageKey("cat.png")
@@ -44,6 +44,9 @@ class History:
     def sweep(self, hours: float) -> None:
         self.world.clock.pass_by(timedelta(hours=hours))
         Run(self.world, lambda workspace: sweep(workspace), "sweep").move()
+
+    def reconcile(self) -> None:
+        Run(self.world, lambda workspace: reconcile(workspace), "reconcile").move()
 
     @property
     def shown(self) -> Published:
@@ -286,3 +289,37 @@ def test_a_generation_that_the_sweep_took_meanwhile_is_made_once_more(on_show: H
 
 def generations_of(history: History) -> set[str]:
     return {name.split("/")[2] for name in history.zoom.list("_tiles/")}
+
+
+def test_an_entry_whose_record_is_about_to_be_written_is_not_taken_for_a_leftover(history: History) -> None:
+    """Else the record would stay when that run dies: no list would lead to it but that of the newest."""
+    history.holds(ONE_PIXEL)
+    run = history.settling()
+    while not list(history.metadata.list("_lambdazoom/active/")):
+        run.move(1)
+    history.holds(None)
+    history.reconcile()
+    assert catalog.find(CAT, history.metadata) is None
+    while catalog.find(CAT, history.metadata) is None:
+        run.move(1)
+    run.kill()
+    history.world.clock.pass_by(timedelta(minutes=2))
+    history.reconcile()
+    record = catalog.find(CAT, history.metadata)
+    assert record
+    assert record.removed_at
+    assert list(history.metadata.list("_lambdazoom/active/")) == []
+
+
+def test_an_entry_whose_record_never_was_written_goes_after_a_day(history: History) -> None:
+    history.holds(ONE_PIXEL)
+    run = history.settling()
+    while not list(history.metadata.list("_lambdazoom/active/")):
+        run.move(1)
+    run.kill()
+    history.holds(None)
+    history.reconcile()
+    assert list(history.metadata.list("_lambdazoom/active/")) != []
+    history.world.clock.pass_by(generations.LONGEST_RUN)
+    history.reconcile()
+    assert list(history.metadata.list("_lambdazoom/active/")) == []

@@ -145,7 +145,12 @@ def list_entry(image: ImageKey, kind: str, seen_at: datetime) -> str:
     """The name of the image's entry in a list ("newest", "failed", …); no folders of its own for it, if it can be helped."""
     flat = image.short_name.replace("/", _SLASH)
     fits = len(flat.encode()) <= _MAX_SEGMENT - len(".") - len(LEAF) - _TIME_LENGTH
-    return f"{ROOT}{kind}/{inverted_time(seen_at)}.{flat if fits else image.short_name}{LEAF}"
+    return f"{listed_at(kind, seen_at)}.{flat if fits else image.short_name}{LEAF}"
+
+
+def listed_at(kind: str, seen_at: datetime) -> str:
+    """What the entries of that moment (milliseconds) begin with; those of later ones stand before it in the list."""
+    return f"{ROOT}{kind}/{inverted_time(seen_at)}"
 
 
 def listed_record(name: str, kind: str) -> str:

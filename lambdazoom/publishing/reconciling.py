@@ -21,7 +21,7 @@ from lambdazoom.model.entries import Entry, Mark
 from lambdazoom.model.errors import NotFound, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject, display_name, is_hidden
 from lambdazoom.publishing import catalog, documents, generations
-from lambdazoom.publishing.generations import DamagedPointer
+from lambdazoom.publishing.generations import LONGEST_RUN, DamagedPointer
 from lambdazoom.publishing.workspace import Workspace
 
 READERS = 16  # images looked at at once by a thorough survey
@@ -153,13 +153,16 @@ class _Runs:
         self.alive: set[str] = set()
         self.dead: dict[str, str] = {}
         self._met: set[str] = set()
+        now = workspace.now()
+        a_day_old = entries.listed_at("active", now - LONGEST_RUN)
         for name, record in catalog.all_listed("active", workspace.metadata):
             key = record.key if record else entries.key_of_record(entries.listed_record(name, "active"))
             if key is None:
                 continue  # of a name that is too long, without a record: it can't be found out any more, and shows nowhere
             if record is None:
-                result.add(Found(Finding.UNTIDY, key, names=(name,)))
-            elif record.is_alive(workspace.now()):
+                if name > a_day_old:  # whoever put a younger one may be about to write its record, which nothing else would lead to
+                    result.add(Found(Finding.UNTIDY, key, names=(name,)))
+            elif record.is_alive(now):
                 self.alive.add(key)
             else:
                 self.dead[key] = name
