@@ -75,7 +75,6 @@ def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
     from lambdazoom.publishing.sweeping import sweep
 
     workspace = _within(context)
-
     half = workspace.remaining() / 2
 
     def is_time_up() -> bool:

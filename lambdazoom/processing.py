@@ -39,7 +39,7 @@ def metadata(file: Path) -> None:
 @click.option("--child", "run", hidden=True, help="What `serve` calls this run, which it keeps apart.")
 def process(keys: tuple[str, ...], if_changed: bool, recipe: bool, anew: bool, run: str | None) -> None:
     """Process images of the source again where that is needed: what failed is tried once more, what is done stays."""
-    wish = Wish(not if_changed, recipe, anew)
+    wish = Wish(asked=not if_changed, recipe=recipe, anew=anew)
     if run:
         from lambdazoom import confined
 
