@@ -7,6 +7,7 @@ import socket
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from moto.server import ThreadedMotoServer
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.settings import Settings
 from lambdazoom.operations import bundle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
@@ -94,11 +96,19 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return environment_for(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def running_exiftool(exiftool_bundle: Path) -> Iterator[ExifTool]:
+    """One process for all tests that read metadata by the way; whoever closes it finds another one."""
+    with ExifTool(exiftool_bundle) as running:
+        yield running
+
+
 @pytest.fixture
-def workspace(environment: dict[str, str]) -> Iterator[Workspace]:
+def workspace(environment: dict[str, str], running_exiftool: ExifTool) -> Iterator[Workspace]:
     """A workspace on three folders."""
-    opened = open_workspace(Settings.from_env(environment))
-    yield opened
+    settings = Settings.from_env(environment)
+    opened = open_workspace(settings)
+    yield opened if settings.exiftool else replace(opened, exiftool=running_exiftool)
     opened.close()
 
 

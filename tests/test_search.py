@@ -245,6 +245,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
     return store
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_images_are_searched_in_a_moment(large: FolderStore) -> None:
     looking = search(large)
     looking.index()
@@ -273,6 +274,7 @@ def test_a_hundred_thousand_images_take_bounded_memory(large: FolderStore) -> No
     assert peak < 90_000_000, peak
 
 
+@pytest.mark.long
 def test_the_stored_index_is_compact(large: FolderStore) -> None:
     (name,) = large.list(indexing.PLACE)
     assert len(large.read(name).data) < 60 * IMAGES
