@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from lambdazoom.imaging.colour import is_srgb
 from tests import icc
 from tests.conformance.tiffs import tags
-from tests.test_formats import by_libvips, chunk, numbers, opened, pixels_of, saved, vips_image
+from tests.files import by_libvips, chunk, numbers, opened, pixels_of, saved, vips_image
 from tests.test_tiff_bands import LONG, tiff_of
 
 PROFILES = {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lambdazoom.model.errors import UnsupportedImage
 from tests.conformance.tiffs import tags
-from tests.test_formats import opened, pixels_of, refused
+from tests.files import opened, pixels_of, refused
 from tests.test_tiff_bands import LONG, SHORT, tiff_of
 
 Floats = NDArray[np.float32]

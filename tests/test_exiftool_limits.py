@@ -19,8 +19,9 @@ from lambdazoom.model.errors import ExifToolFailed, ExifToolTimeout, Unsupported
 from lambdazoom.publishing.raws import picture_of
 from tests import raws
 from tests.conformance import fuzz
-from tests.conformance.seeds import by_pillow, chunk, drawn, with_chunks
+from tests.conformance.seeds import by_pillow, drawn, with_chunks
 from tests.conftest import picture
+from tests.files import chunk
 
 PROJECT = Path(__file__).parents[1]
 SECONDS = 8

@@ -12,7 +12,7 @@ from lambdazoom.imaging.formats import WatchedFile
 from lambdazoom.model.errors import CorruptImage
 from tests.conformance import fuzz
 from tests.conftest import picture
-from tests.test_formats import refused, saved
+from tests.files import refused, saved
 
 PROJECT = Path(__file__).parents[1]
 SECONDS = 60

@@ -14,7 +14,7 @@ from lambdazoom.imaging.formats import looks_like_an_image
 from lambdazoom.model.errors import CorruptImage, ImageTooLarge, UnsupportedImage
 from tests.conftest import picture
 from tests.decoding import decode
-from tests.test_formats import by_libvips, numbers, opened, pixels_of, refused, saved, signpost, vips_image
+from tests.files import by_libvips, numbers, opened, pixels_of, refused, saved, signpost, vips_image
 
 PROJECT = Path(__file__).parents[1]
 LOSSLESS = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}

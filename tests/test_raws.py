@@ -34,7 +34,7 @@ from tests import raws
 from tests.conformance.seeds import SIZE, adobe_flag, by_pillow, drawn
 from tests.conftest import picture
 from tests.decoding import Decoded, decode
-from tests.test_formats import refused
+from tests.files import refused
 from tests.test_tiff_bands import LONG, SHORT, tiff_of
 
 PROJECT = Path(__file__).parents[1]

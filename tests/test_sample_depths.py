@@ -9,7 +9,7 @@ from lambdazoom.imaging.boxes import bits_of_avif
 from lambdazoom.metadata.exiftool import ExifTool
 from tests.conformance.deep import avif, heic
 from tests.conformance.seeds import by_pillow, deep, drawn, glass
-from tests.test_formats import opened
+from tests.files import opened
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])

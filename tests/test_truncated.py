@@ -19,7 +19,7 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests.conftest import picture
 from tests.decoding import decode
-from tests.test_formats import numbers, opened, pixels_of, refused, saved
+from tests.files import numbers, opened, pixels_of, refused, saved
 from tests.test_tiff_bands import colour, directory_first
 
 ACCEPTED = Wishes(accepts_truncated=True)

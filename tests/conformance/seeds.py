@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +13,7 @@ from PIL import Image
 
 from tests import icc
 from tests.conftest import picture
+from tests.files import chunk
 
 SIZE = (160, 120)
 _UNHEEDED = "libvips doesn't heed it; compared with the same pixels under an ICC profile"
@@ -105,11 +105,6 @@ def turned(write: Callable[[Image.Exif], bytes], suffix: str) -> tuple[tuple[str
         exif[0x0112] = orientation
         files.append((f"turned-{orientation}.{suffix}", write(exif)))
     return tuple(files)
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG (ISO 15948, 5.3)."""
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def with_chunks(png: bytes, *chunks: bytes) -> bytes:

@@ -21,7 +21,7 @@ import pytest
 from PIL import PngImagePlugin
 
 from tests.conftest import picture
-from tests.test_formats import wide_gamut_profile
+from tests.files import wide_gamut_profile
 
 pytestmark = pytest.mark.long
 

@@ -18,7 +18,7 @@ from lambdazoom.model.records import State
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import picture
-from tests.test_formats import chunk, opened, png, refused
+from tests.files import chunk, opened, png, refused
 
 SCRIPT = b"<html><script>alert(1)</script></html>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)" width="9" height="9"/>'
