@@ -16,17 +16,11 @@ from lambdazoom.imaging.formats import Wishes
 from lambdazoom.model.geometry import Recipe
 from tests import icc
 from tests.decoding import decode
-from tests.test_streaming import MEDIUM, WAYS, WIDE, mosaic, orientation
+from tests.streams import MEDIUM, WAYS, WIDE, orientation
+from tests.streams import medium as medium  # a fixture
 from tests.tiling import BAND_BY_BAND, MAX_PIXELS, ROW_BY_ROW, WHOLE, assert_same, cut, cut_picture, in_one_piece
 
 Options = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def medium() -> Image.Image:
-    return mosaic(*MEDIUM)
-
-
 PRINTED: bytes = pyvips.Image.black(8, 8, bands=3).copy(interpretation="srgb").icc_transform("cmyk").get("icc-profile-data")
 
 

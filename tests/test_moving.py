@@ -13,7 +13,7 @@ from benchmarks.drawing import photo_like
 from lambdazoom.imaging import memory
 from lambdazoom.imaging.memory import REGION, PixelMemory, resident_memory
 from lambdazoom.model.errors import CorruptImage
-from tests.test_streaming import WAYS
+from tests.streams import WAYS
 from tests.tiling import assert_same, cut, cut_whole
 
 HIGH = (1100, 12000)  # 50 MiB in RGB, and the level below is given back row by row, too
