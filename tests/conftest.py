@@ -23,6 +23,7 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.operations import bundle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests import moto_gaps
+from tests.zappa_function import write_python_settings
 
 gc.set_threshold(50_000)  # a sixth of the tests' time went into looking for garbage among modules
 
@@ -116,6 +117,12 @@ def workspace(environment: dict[str, str], running_exiftool: ExifTool) -> Iterat
 def source(tmp_path: Path) -> Path:
     """The source folder of `environment` and `workspace`."""
     return tmp_path / "source"
+
+
+@pytest.fixture(scope="session")
+def zappa_settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the deployed function's handler reads."""
+    return write_python_settings(tmp_path_factory.mktemp("zappa"))
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ from lambdazoom.model.keys import stored_name
 from tests.conftest import picture
 from tests.gateway import REST_HOST, gateway, rest_event, sign_in
 from tests.places import Buckets, Folders, Places, object_event
-from tests.zappa_function import PASSWORD, FunctionError, ZappaFunction, write_python_settings
+from tests.zappa_function import PASSWORD, FunctionError, ZappaFunction
 
 TILE = re.compile(r"_files/(\d+)/\d+_\d+\.jpg\?v=")
 
@@ -25,11 +25,6 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
     if request.param == "folders":
         return Folders(tmp_path)
     return Buckets(request.getfixturevalue("aws"), "deep/in here/" if request.param == "prefixes" else "")
-
-
-@pytest.fixture(scope="session")
-def zappa_settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_python_settings(tmp_path_factory.mktemp("zappa"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.zappa_function import PASSWORD
 from .axe import complaints
 from .browsing import sign_out
 from .conftest import Publish, Serve
-from .test_access import guarded_by
+from .guarding import guarded_by
 from .test_pages import FAILED, record, tiling
 
 DEVICES: dict[str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from tests.zappa_function import PASSWORD
 
 from .browsing import sign_out, wait_for_view
 from .conftest import Publish, Serve
-from .test_access import guarded_by
+from .guarding import guarded_by
 from .test_axe import DEVICES
 from .test_pages import FAILED, record, tiling
 from .test_walk import drop

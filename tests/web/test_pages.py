@@ -25,7 +25,7 @@ from tests.conftest import write_bad_files
 from tests.zappa_function import PASSWORD
 
 from .conftest import Publish
-from .test_access import HASH, SECRET, guarded_by, token_in
+from .guarding import HASH, SECRET, guarded_by, token_in
 
 NOW = datetime.now(UTC)
 REFRESH = '<meta http-equiv="refresh" content="2">'
