@@ -26,7 +26,7 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workers import Workers
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import Draw, free_port, picture
-from tests.test_robustness import wait_until
+from tests.waiting import wait_until
 
 LARGE = ImageKey("large.png")
 SECRETS = {

@@ -30,7 +30,8 @@ from lambdazoom.storage.base import Headers
 from lambdazoom.storage.folder import FolderSource, FolderStore
 from tests.conftest import Draw, picture
 from tests.test_pipeline import settled, shown, tiles_of
-from tests.test_robustness import Silent, wait_until
+from tests.test_robustness import Silent
+from tests.waiting import wait_until
 
 CAT = ImageKey("trip/cat.jpg")
 

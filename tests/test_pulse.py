@@ -15,7 +15,7 @@ from lambdazoom.publishing.pulse import Pulse
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import Draw
 from tests.test_healing import failing
-from tests.test_robustness import wait_until
+from tests.waiting import wait_until
 
 CAT = ImageKey("cat.jpg")
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +30,7 @@ from lambdazoom.storage.watch import Watch
 from samples import draw as samples
 from tests.conftest import Draw, picture
 from tests.decoding import decode
+from tests.waiting import wait_until
 
 CAT = ImageKey("cat.jpg")
 
@@ -120,13 +120,6 @@ def test_a_disk_that_has_room_again_is_noticed(workspace: Workspace, draw: Draw,
         wait_until(lambda: catalog.count("failed", workspace.metadata) == 1)
         full[0] = False
         wait_until(lambda: generations.published(CAT, workspace.zoom) is not None)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_pointer_that_can_not_be_written_is_a_failure_on_the_record(workspace: Workspace, draw: Draw) -> None:

@@ -14,7 +14,7 @@ from lambdazoom.model.records import State
 from lambdazoom.publishing import catalog, generations
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import Draw, free_port
-from tests.test_robustness import wait_until
+from tests.waiting import wait_until
 
 
 @contextmanager
