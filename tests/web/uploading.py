@@ -1,12 +1,21 @@
-"""A program that uploads as docs/api.md says, and knows nothing else of us: over Flask's client, and over HTTP where it is sent to."""
+"""What tests of uploads share: a program that uploads as docs/api.md says, and what it sends and leaves."""
 
+import io
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
+
+from lambdazoom.publishing.workspace import Workspace
+from lambdazoom.web.application import create_app
+from tests.conftest import picture
+
+MIB = 2**20
 
 
 class Refusal(Exception):
@@ -21,7 +30,7 @@ class Refusal(Exception):
 
 @dataclass
 class Program:
-    """Somebody's program; it has the token that `GET /api/` tells."""
+    """Somebody's program, which knows no more of us than `GET /api/` tells: over Flask's client, and over HTTP where it is sent to."""
 
     client: FlaskClient
 
@@ -71,3 +80,18 @@ class Program:
         except urllib.error.HTTPError as error:
             with error:
                 raise Refusal(error.code, "", error.read().decode()) from error
+
+
+@pytest.fixture
+def on_folder(workspace: Workspace) -> Program:
+    return Program(create_app(lambda: workspace).test_client())
+
+
+def jpeg(width: int = 300, height: int = 200) -> bytes:
+    target = io.BytesIO()
+    picture(width, height).save(target, "JPEG")
+    return target.getvalue()
+
+
+def left_behind(source: Path) -> list[str]:
+    return [path.name for path in source.rglob("*") if path.is_file()]
