@@ -1,156 +1,38 @@
-"""Each image in a process of its own: what crashes, hangs or eats memory takes one image with it, and nothing is left over."""
+"""Each image in a process of its own: what it does, what is kept from it, and its limits."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
-from lambdazoom.model.records import ImageRecord, Outcome, Progress, State
+from lambdazoom.model.records import State
 from lambdazoom.model.wishes import Wish
-from lambdazoom.publishing import catalog, generations, workers
+from lambdazoom.publishing import catalog, generations
 from lambdazoom.publishing.children import InChild, environment
 from lambdazoom.publishing.pipeline import settle
-from lambdazoom.publishing.workers import Workers
 from lambdazoom.publishing.workspace import Workspace
-from tests.conftest import Draw, free_port, picture
+from tests.conftest import Draw
+from tests.crews import LARGE, Heard, children, impatient, the_child, working
+from tests.crews import drawn as drawn  # a fixture
+from tests.crews import heard as heard  # a fixture
+from tests.crews import large as large  # a fixture
+from tests.crews import temporary as temporary  # a fixture
 from tests.waiting import wait_until
 
-LARGE = ImageKey("large.png")
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "the-key-of-the-house",
     "AWS_SESSION_TOKEN": "a-token",
     "LAMBDAZOOM_SESSION_SECRET": "0123456789abcdef0123456789abcdef",
     "DATABASE_URL": "another-program's",
 }
-
-
-@dataclass
-class Heard:
-    """A listener that remembers."""
-
-    records: dict[str, ImageRecord | None] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-    tiling: threading.Event = field(default_factory=threading.Event)
-
-    def progress(self, image: ImageKey, progress: Progress) -> None:
-        if image == LARGE and progress.stage == "tiling" and progress.done:
-            self.tiling.set()
-
-    def finished(self, image: ImageKey, record: ImageRecord | None) -> None:
-        self.records[image.key] = record
-
-    def failed(self, image: ImageKey, error: LambdaZoomError) -> None:
-        self.failures.append(str(error))
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
-
-
-@contextmanager
-def working(workspace: Workspace, heard: Heard) -> Iterator[Workers]:
-    with Workers(workspace, heard, InChild(workspace)) as crew:
-        yield crew
-
-
-def descendants(process: int) -> Iterator[int]:
-    """All that a process has started, and these in turn."""
-    for tasks in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in map(int, tasks.read_text("ascii").split()):
-                yield child
-                yield from descendants(child)
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(") ")[2][0] not in "ZX"
-    except OSError:
-        return False
-
-
-def command_of(process: int) -> str:
-    """Its words, each followed by a zero; nothing when it has ended."""
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def children(of: int) -> list[int]:
-    """The processes that settle an image each for this one."""
-    return [each for each in descendants(of) if "\0--child\0" in command_of(each)]
-
-
-def the_child(of: int | None = None) -> int:
-    """The one that settles an image for us, or for another process, once there is one."""
-    parent = of or os.getpid()
-    wait_until(lambda: len(children(parent)) == 1)
-    return children(parent)[0]
-
-
-def large_one() -> int:
-    """That which settles the large image for us, be there others."""
-    [found] = [each for each in children(os.getpid()) if LARGE.key in command_of(each)]
-    return found
-
-
-def kill_in_the_middle(how: signal.Signals, crew: Workers, heard: Heard) -> None:
-    """Put the large image in, and send its process a signal while it cuts tiles."""
-    heard.tiling.clear()
-    crew.put(LARGE.key)
-    assert heard.tiling.wait(30)
-    os.kill(large_one(), how)
-
-
-def record_of(image: ImageKey, workspace: Workspace) -> ImageRecord:
-    record = catalog.find(image, workspace.metadata)
-    assert record is not None
-    return record
-
-
-def impatient(workspace: Workspace, seconds: int) -> Workspace:
-    settings = workspace.settings
-    texts = {**settings.texts, "LAMBDAZOOM_TIME_LIMIT": str(seconds)}
-    return replace(workspace, settings=replace(settings, time_limit=seconds, texts=texts))
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image that takes a few seconds."""
-    path = tmp_path_factory.mktemp("drawn") / LARGE.key
-    picture(9000, 9000).save(path, compress_level=1)
-    return path
-
-
-@pytest.fixture
-def large(drawn: Path, source: Path) -> Path:
-    """The same, in the source."""
-    return Path(shutil.copy(drawn, source / LARGE.key))
 
 
 # what it does
@@ -258,84 +140,6 @@ def test_it_can_not_read_its_parents_environment(environment: dict[str, str], tm
     assert done.stdout == "0 3\n", done.stderr
 
 
-# how it dies
-
-
-def test_a_crash_takes_one_image_with_it_and_stands_on_the_record(
-    workspace: Workspace, draw: Draw, large: Path, heard: Heard, temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers, "RETRY_SECONDS", 5.0)
-    others = [f"{number}.jpg" for number in range(4)]
-    with working(workspace, heard) as crew:
-        kill_in_the_middle(signal.SIGSEGV, crew, heard)
-        for key in others:
-            draw(key)
-            crew.put(key)
-        wait_until(lambda: LARGE.key in heard.records)
-        heard.tiling.clear()
-        first = record_of(LARGE, workspace)
-        assert first.state(workspace.now()) == State.FAILED
-        assert first.complaints == (
-            "The process that worked on large.png ended by SIGSEGV: probably the file makes its decoder crash. "
-            "Save it anew with another program, and replace it in the source.",
-        )
-        assert (first.run, first.is_retryable, first.cut_short) == ("", True, 1)
-        del heard.records[LARGE.key]
-        assert heard.tiling.wait(30), "tried once more"
-        os.kill(large_one(), signal.SIGSEGV)
-        wait_until(lambda: LARGE.key in heard.records)
-        second = record_of(LARGE, workspace)
-        assert second.tiles is not None
-        assert (second.tiles.code, second.tiles.final, second.cut_short, second.attempts) == ("crashed", True, 2, 2)
-        wait_until(lambda: (step := record_of(LARGE, workspace).metadata) is not None and step.outcome == Outcome.DONE)
-        crew.wait_until_idle()
-    assert generations.published(LARGE, workspace.zoom) is None
-    assert list(temporary.iterdir()) == []
-    assert {record_of(ImageKey(key), workspace).state(workspace.now()) for key in others} == {State.PUBLISHED}
-    workspace.stopping.clear()
-    assert settle(LARGE, workspace) == record_of(LARGE, workspace), "settled until the source changes or somebody asks"
-    assert settle(LARGE, workspace, wish=Wish(asked=True)).state(workspace.now()) == State.PUBLISHED  # type: ignore[union-attr]
-
-
-def test_a_crash_of_a_replacement_leaves_the_version_before_on_show(workspace: Workspace, draw: Draw, drawn: Path, heard: Heard) -> None:
-    path = draw(LARGE.key)
-    settle(LARGE, workspace)
-    shutil.copy(drawn, path)
-    with working(workspace, heard) as crew:
-        kill_in_the_middle(signal.SIGKILL, crew, heard)
-        wait_until(lambda: LARGE.key in heard.records)
-    record = record_of(LARGE, workspace)
-    assert record.complaints == (
-        "The process that worked on large.png was killed, probably because the machine was out of memory. "
-        "Lower LAMBDAZOOM_JOBS or give it more memory, and retry. The version before stays on show.",
-    )
-    shown = generations.published(LARGE, workspace.zoom)
-    assert shown is not None
-    assert shown.pyramid.width == 300
-
-
-def test_what_hangs_is_ended_when_its_time_is_over(workspace: Workspace, draw: Draw, large: Path, heard: Heard) -> None:
-    with working(impatient(workspace, 12), heard) as crew:
-        kill_in_the_middle(signal.SIGSTOP, crew, heard)
-        draw("cat.jpg")
-        crew.put("cat.jpg")
-        wait_until(lambda: LARGE.key in heard.records)
-        crew.wait_until_idle()
-    assert record_of(ImageKey("cat.jpg"), workspace).state(workspace.now()) == State.PUBLISHED
-    record = record_of(LARGE, workspace)
-    assert record.complaints == (
-        "large.png took longer than 12 s and was stopped. Raise LAMBDAZOOM_TIME_LIMIT and retry, or save it smaller.",
-    )
-    assert record.tiles is not None
-    assert (record.tiles.code, record.is_retryable, record.cut_short) == ("out-of-time", True, 1)
-    assert children(os.getpid()) == []
-
-
-def standing_in(program: str) -> tuple[str, ...]:
-    """A program in the place of ours, that tells, or does, what ours would only with a decoder that is broken."""
-    return (sys.executable, "-c", program)
-
-
 def test_code_in_the_current_folder_is_not_run(workspace: Workspace, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`serve` may have been started in the very folder that people upload to."""
     draw("cat.jpg")
@@ -344,41 +148,6 @@ def test_code_in_the_current_folder_is_not_run(workspace: Workspace, draw: Draw,
     record = InChild(workspace)(ImageKey("cat.jpg"), Wish(), lambda _: None)
     assert record is not None
     assert record.state(workspace.now()) == State.PUBLISHED
-
-
-@pytest.mark.parametrize("end", ["sys.exit(0)", "os.kill(os.getpid(), signal.SIGTERM)"])
-def test_what_was_stopped_from_outside_is_tried_again_and_not_blamed(end: str, workspace: Workspace, draw: Draw) -> None:
-    draw("cat.jpg")
-    with pytest.raises(LambdaZoomError, match=r"worked on cat\.jpg was stopped from outside\. It is tried again\."):
-        InChild(workspace, standing_in(f"import os, signal, sys; {end}"))(ImageKey("cat.jpg"), Wish(), lambda _: None)
-
-
-def test_what_eats_memory_is_ended(workspace: Workspace, draw: Draw) -> None:
-    draw("cat.jpg")
-    settings = replace(workspace.settings, memory_limit=200)
-    eater = standing_in("import time\neaten = bytearray(b'x') * 300_000_000\ntime.sleep(60)")
-    started = time.monotonic()
-    with pytest.raises(LambdaZoomError, match=r"cat\.jpg took more than 200 MB of memory and was stopped\. Raise LAMBDAZOOM_MEMORY_LIMIT"):
-        InChild(replace(workspace, settings=settings), eater)(ImageKey("cat.jpg"), Wish(), lambda _: None)
-    assert time.monotonic() - started < 30
-    assert not [each for each in descendants(os.getpid()) if "eaten" in command_of(each)]
-
-
-@pytest.mark.parametrize(
-    ("program", "sentence"),
-    [
-        ("import sys; sys.exit(7)", "ended without a word"),
-        ("import os; os.abort()", "ended by SIGABRT"),
-        ("print('x' * 10**6, flush=True); print('{\"end\": 1}'); print('[' * 10**5); raise SystemExit(1)", "ended without a word"),
-        ('import time; print(\'{"progress": {"stage": "x", "done": Infinity, "total": 1}}\'); raise SystemExit(1)', "ended without"),
-        ("import json; print(json.dumps({'end': {'refusal': 'The disk is full.'}}))", r"^The disk is full\.$"),
-    ],
-)
-def test_whatever_it_says_or_does_not_say_is_borne(workspace: Workspace, draw: Draw, program: str, sentence: str) -> None:
-    draw("cat.jpg")
-    with pytest.raises(LambdaZoomError, match=sentence):
-        InChild(workspace, standing_in(program))(ImageKey("cat.jpg"), Wish(), lambda _: None)
-    assert catalog.find(ImageKey("cat.jpg"), workspace.metadata) is None, "what had not begun has no record"
 
 
 # limits
@@ -426,63 +195,7 @@ def test_what_spins_is_ended_by_the_kernel_be_its_parent_asleep() -> None:
     assert time.monotonic() - started < 30 * (os.cpu_count() or 1)
 
 
-# how it ends with those who started it
-
-
-def test_leaving_interrupts_it_and_the_next_start_goes_on(workspace: Workspace, large: Path, heard: Heard) -> None:
-    with working(workspace, heard) as crew:
-        crew.put(LARGE.key)
-        assert heard.tiling.wait(30)
-        started = time.monotonic()
-    assert time.monotonic() - started < workers.STOP_SECONDS
-    assert (heard.records, heard.failures, children(os.getpid())) == ({}, [], [])
-    record = record_of(LARGE, workspace)
-    assert (record.state(workspace.now()), record.cut_short) == (State.WAITING, 0)
-    assert list(workspace.zoom.list("_tiles/")) == [], "it has taken its tiles away"
-    workspace.stopping.clear()
-    with working(workspace, heard) as crew:
-        crew.put(LARGE.key)
-        crew.wait_until_idle()
-    assert record_of(LARGE, workspace).state(workspace.now()) == State.PUBLISHED
-
-
-def test_what_does_not_heed_the_wish_is_killed_and_not_blamed(workspace: Workspace, large: Path, heard: Heard) -> None:
-    with working(workspace, heard) as crew:
-        kill_in_the_middle(signal.SIGSTOP, crew, heard)
-    assert children(os.getpid()) == []
-    record = record_of(LARGE, workspace)
-    assert (record.state(workspace.now()), record.cut_short, heard.failures) == (State.WAITING, 0, [])
-
-
-@contextmanager
-def serving(environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`serve` at work; killed at the end, if it still runs."""
-    command = [sys.executable, "-m", "lambdazoom", "serve", "--port", str(free_port())]
-    with log.open("wb") as said, subprocess.Popen(command, env={**os.environ, **environment}, stdout=said, stderr=said) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("is_stuck", [False, True], ids=["at work", "stuck"])
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
-def test_serve_leaves_no_orphan(
-    how: signal.Signals, is_stuck: bool, environment: dict[str, str], workspace: Workspace, large: Path, temporary: Path
-) -> None:
-    log = temporary / "log"
-    with serving(environment, log) as process:
-        child = the_child(process.pid)
-        wait_until(lambda: (found := catalog.find(LARGE, workspace.metadata)) is not None and found.heartbeat_at is not None)
-        families = {child, *descendants(child)}
-        if is_stuck:
-            os.kill(child, signal.SIGSTOP)
-        process.send_signal(how)
-        assert process.wait(20) == (-signal.SIGKILL if how == signal.SIGKILL else 0)
-        wait_until(lambda: not [each for each in families if is_running(each)], 5)
-    if how != signal.SIGKILL:
-        assert record_of(LARGE, workspace).state(workspace.now()) == State.WAITING
-        assert log.read_text("utf-8").splitlines()[-1].startswith("Stopped.")
+# what it says and needs
 
 
 def test_its_lines_are_for_programs(environment: dict[str, str], draw: Draw) -> None:
