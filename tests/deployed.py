@@ -17,7 +17,7 @@ import pytest
 
 from lambdazoom.operations.checks_function import PARTS
 from lambdazoom.operations.findings import Mark
-from tests.test_init import ACCOUNT, Project
+from tests.project import ACCOUNT, Project
 
 ASSUME = {
     "Version": "2012-10-17",

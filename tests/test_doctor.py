@@ -13,8 +13,8 @@ from tests import moto_gaps
 from tests.deployed import Deployed, packed, s3_statements, the_line
 from tests.deployed import deployed as deployed  # a fixture
 from tests.deployed import project as project  # a fixture
+from tests.project import ACCOUNT
 from tests.quiet_server import QuietHandler, serving
-from tests.test_init import ACCOUNT
 
 pytestmark = pytest.mark.long  # each sets all up on moto's AWS, and looks at all of it: some minutes together
 

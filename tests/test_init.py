@@ -1,98 +1,21 @@
-"""`init` on moto's AWS: on nothing, again, on what others have set up, and on what it must refuse."""
+"""`init` on moto's AWS: on nothing, again, and on what others have set up."""
 
-import io
 import json
 import os
 import re
-import shutil
-import uuid
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import boto3
 import pytest
 
-from lambdazoom.cli import main
-from lambdazoom.model.errors import SettingsError
 from lambdazoom.model.passwords import is_right
 from lambdazoom.model.settings import Settings
 from lambdazoom.operations import buckets
-from lambdazoom.operations.aws import open_aws
 from lambdazoom.operations.json_text import with_values
 from lambdazoom.operations.policy import PUBLIC_TILES, UNFINISHED_UPLOADS, allows
 from lambdazoom.operations.stage import slug
-from lambdazoom.operations.wishes import parse_bucket
-
-ROOT = Path(__file__).parents[1]
-ACCOUNT = "123456789012"  # moto's
-PURPOSES = ("source", "zoom", "metadata", "deployment")
-
-
-@dataclass
-class Project:
-    """A copy of the files that `init` changes, and four bucket names that nobody has used."""
-
-    folder: Path
-    capture: pytest.CaptureFixture[str]
-    names: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        some = uuid.uuid4().hex[:10]
-        self.names = {purpose: f"{purpose}-{some}" for purpose in PURPOSES}
-        for name in ("zappa_settings.json", "zappa_policy.json"):
-            shutil.copy(ROOT / name, self.folder / name)
-        text = self.settings_file.read_text("utf-8").replace('"lambdazoom"', f'"lz-{some}"', 1)
-        self.settings_file.write_text(text, "utf-8")
-
-    @property
-    def settings_file(self) -> Path:
-        return self.folder / "zappa_settings.json"
-
-    @property
-    def stage(self) -> dict[str, Any]:
-        stage: dict[str, Any] = json.loads(self.settings_file.read_text("utf-8"))["live"]
-        return stage
-
-    @property
-    def policy(self) -> dict[str, Any]:
-        policy: dict[str, Any] = json.loads((self.folder / "zappa_policy.json").read_text("utf-8"))
-        return policy
-
-    @property
-    def function_name(self) -> str:
-        return slug(f"{self.stage['project_name']}-live")
-
-    def run(self, command: str, *arguments: str, expect: int = 0) -> str:
-        """Run a command; what it printed on both outputs."""
-        code = main([command, "--settings", str(self.settings_file), *arguments])
-        said = self.capture.readouterr()
-        assert code == expect, said.out + said.err
-        return said.out + said.err
-
-    def init(self, *arguments: str, expect: int = 0) -> str:
-        """Run init with all names, asking nothing."""
-        named = [word for purpose in PURPOSES for word in (f"--{purpose}", self.names[purpose])]
-        return self.run("init", *named, "--region", "us-east-1", "--yes", *arguments, expect=expect)
-
-    def state(self) -> list[Any]:
-        """All that init could change, on AWS and here."""
-        aws, s3 = open_aws("us-east-1", None), boto3.client("s3")
-        states: list[Any] = [buckets.look_at(aws, name) for name in self.names.values()]
-        present = [state.name for state in states if state.exists]
-        objects = [(each["Key"], each["ETag"]) for name in present for each in s3.list_objects_v2(Bucket=name).get("Contents", ())]
-        return [*states, objects, self.settings_file.read_bytes(), (self.folder / "zappa_policy.json").read_bytes()]
-
-    def secrets(self) -> dict[str, str]:
-        answer = boto3.client("s3").get_object(Bucket=self.names["metadata"], Key="_lambdazoom/secrets/live.json")
-        held: dict[str, str] = json.loads(answer["Body"].read())
-        return held
-
-
-@pytest.fixture
-def project(aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
-    return Project(tmp_path, capsys)
+from tests.project import ACCOUNT, Project
+from tests.project import project as project  # a fixture
 
 
 def password_in(said: str) -> str:
@@ -305,103 +228,6 @@ def test_prefixes_reach_settings_policy_secrets_and_tiles_address(project: Proje
     assert allows(project.policy, "s3:GetObject", f"arn:aws:s3:::{source}/cat.jpg")
     assert not allows(project.policy, "s3:GetObject", f"arn:aws:s3:::{source.split('/')[0]}/cat.jpg")
     assert project.run("init", "--yes") == "Nothing to do: all is set up as wished.\n"
-
-
-def test_init_asks_for_what_is_not_given(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [*project.names.values(), "us-east-1", "y", "y"]  # versions, and all of it
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(answers) + "\n"))
-    said = project.run("init")
-    assert "Bucket for images" in said
-    assert project.state()[0].versioned
-    assert project.stage["s3_bucket"] == project.names["deployment"]
-
-
-def test_a_no_changes_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = project.state()
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([*project.names.values(), "us-east-1", "n", "n"]) + "\n"))
-    assert "lambdazoom: stopped." in project.run("init", expect=1)
-    assert project.state() == before
-
-
-def test_without_an_answer_the_option_is_named(project: Project) -> None:
-    assert "name it with --source" in project.run("init", "--yes", expect=2)
-
-
-@pytest.mark.parametrize(
-    ("names", "sentence"),
-    [
-        ({"zoom": "source"}, "Source and zoom are both in the bucket"),
-        ({"metadata": "source"}, "Source and metadata are both in the bucket"),
-        ({"metadata": "zoom"}, "Zoom and metadata are both in the bucket"),
-        ({"deployment": "source"}, "Source and deployment are both in the bucket"),
-    ],
-)
-def test_buckets_that_must_be_apart_are_refused(project: Project, names: dict[str, str], sentence: str) -> None:
-    project.names.update({purpose: project.names[other] for purpose, other in names.items()})
-    before = project.settings_file.read_bytes()
-    said = project.init(expect=1)
-    assert sentence in said
-    assert "Choose another bucket for" in said
-    assert project.settings_file.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["Big-Letters", "ab", "x" * 64, "under_score", "two..dots", "192.168.0.1", "xn--x", "my-s3alias", "your-zoom-bucket", "a/../b", "-x-"],
-)
-def test_names_that_s3_does_not_take_are_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"can't be a bucket.*(Choose another name|must be)"):
-        parse_bucket(name)
-
-
-def test_a_bucket_in_another_region_is_refused(project: Project) -> None:
-    where: Any = {"LocationConstraint": "eu-central-1"}
-    s3 = boto3.client("s3", region_name="eu-central-1")
-    s3.create_bucket(Bucket=project.names["zoom"], CreateBucketConfiguration=where)
-    said = project.init(expect=1)
-    assert f"The bucket {project.names['zoom']} lies in eu-central-1, not in us-east-1." in said
-
-
-def test_a_bucket_of_another_account_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    role = boto3.client("sts").assume_role(RoleArn="arn:aws:iam::111111111111:role/other", RoleSessionName="other")["Credentials"]
-    keys = {"aws_access_key_id": role["AccessKeyId"], "aws_secret_access_key": role["SecretAccessKey"]}
-    stranger = boto3.Session(**keys, aws_session_token=role["SessionToken"])
-    stranger.client("s3").create_bucket(Bucket=project.names["source"])
-    monkeypatch.setenv("MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS", "false")
-    said = project.init(expect=1)
-    assert f"The bucket {project.names['source']} belongs to another account" in said
-    assert "Choose another name." in said
-
-
-def test_a_public_bucket_is_refused_for_metadata(project: Project) -> None:
-    s3, name = boto3.client("s3"), project.names["metadata"]
-    s3.create_bucket(Bucket=name)
-    theirs = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{name}/*"}
-    s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [theirs]}))
-    assert f"The bucket {name} is open to the public" in project.init(expect=1)
-
-
-def test_a_secrets_object_that_is_no_json_is_left_alone(project: Project) -> None:
-    s3, name = boto3.client("s3"), project.names["metadata"]
-    s3.create_bucket(Bucket=name)
-    s3.put_object(Bucket=name, Key="_lambdazoom/secrets/live.json", Body=b"?")
-    assert "is not the JSON object that Zappa reads" in project.init(expect=1)
-
-
-def test_without_credentials_init_says_so(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(project.folder))
-    assert "There are no AWS credentials." in project.init(expect=1)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [("{", "is not plain JSON"), ("{}", "has no stage live"), ('{"live": 1}', "has no stage live"), (None, "There is no")],
-)
-def test_settings_that_cannot_be_read_are_named(project: Project, text: str | None, sentence: str) -> None:
-    project.settings_file.unlink() if text is None else project.settings_file.write_text(text)
-    assert sentence in project.init(expect=1)
 
 
 def test_changing_values_leaves_the_rest_of_a_text_as_it_is() -> None:

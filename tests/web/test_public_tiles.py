@@ -24,8 +24,8 @@ from lambdazoom.operations.buckets import POLICY_BLOCKS, BucketState, look_at
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests.conftest import picture
+from tests.project import Project
 from tests.quiet_server import QuietHandler, serving
-from tests.test_init import Project
 
 from .browsing import Witness, snippet, zoomed_into
 from .conftest import Serve
