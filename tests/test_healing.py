@@ -29,7 +29,7 @@ from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.base import Headers
 from lambdazoom.storage.folder import FolderSource, FolderStore
 from tests.conftest import Draw, picture
-from tests.test_pipeline import settled, shown, tiles_of
+from tests.settling import settled, shown, tiles_of
 from tests.test_robustness import Silent
 from tests.waiting import wait_until
 

@@ -30,6 +30,7 @@ from lambdazoom.storage.watch import Watch
 from samples import draw as samples
 from tests.conftest import Draw, picture
 from tests.decoding import decode
+from tests.settling import settled
 from tests.waiting import wait_until
 
 CAT = ImageKey("cat.jpg")
@@ -49,12 +50,6 @@ class Silent:
 
     def failed(self, image: ImageKey, error: LambdaZoomError) -> None:
         pass
-
-
-def settled(image: ImageKey, workspace: Workspace) -> ImageRecord:
-    record = settle(image, workspace)
-    assert record is not None
-    return record
 
 
 def test_a_writer_that_opens_a_file_while_it_is_looked_at_does_not_end_the_service(tmp_path: Path) -> None:
