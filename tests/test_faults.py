@@ -4,20 +4,16 @@ import errno
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-import pyvips
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -28,100 +24,14 @@ from lambdazoom.imaging.tiler import Tile, Tiler, tile
 from lambdazoom.model.errors import CorruptImage, StorageError
 from lambdazoom.model.geometry import Box, Pyramid, Recipe
 from lambdazoom.publishing.export import export
-from tests.conftest import picture
+from tests.leftovers import CUT_OFF, RECIPE, Held, ends_with, exported, leaving_nothing_behind
+from tests.leftovers import drawn as drawn  # a fixture
+from tests.leftovers import path as path  # a fixture
+from tests.leftovers import written as written  # a fixture
 from tests.test_tiff_bands import directory_first
-from tests.tiling import MAX_PIXELS, cut, threads_of_ours
-
-SIZE = (1500, 2600)
-SUFFIXES = ("jpg", "png", "tif")
-RECIPE = Recipe(128)
-CUT_OFF = r"scan\.\w+ is cut off(; \d+ % could be read)?\. Upload it again(, or set LAMBDAZOOM_TRUNCATED=accept and retry)?\."
-
-
-@pytest.fixture(scope="module")
-def drawn() -> Image.Image:
-    """A picture that compresses badly, so that reading it takes a while."""
-    noise = Image.effect_noise(SIZE, 60).convert("RGB")
-    return Image.blend(picture(*SIZE), noise, 0.5)
-
-
-@pytest.fixture(scope="module")
-def written(drawn: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an image of each kind that streams."""
-    folder = tmp_path_factory.mktemp("written")
-    drawn.save(folder / "scan.jpg", quality=95)
-    drawn.save(folder / "scan.png", compress_level=1)
-    data = pyvips.Image.new_from_memory(drawn.tobytes(), *drawn.size, 3, "uchar").copy(interpretation="srgb")
-    data.tiffsave(str(folder / "scan.tif"), compression="lzw", tile=True, tile_width=128, tile_height=128)
-    return folder
-
-
-@pytest.fixture(params=SUFFIXES)
-def path(request: pytest.FixtureRequest, written: Path, tmp_path: Path) -> Path:
-    """One of them, to be ruined."""
-    return Path(shutil.copy(written / f"scan.{request.param}", tmp_path))
-
+from tests.tiling import MAX_PIXELS, cut
 
 # What there is of ours
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a run holds while it works. `mapped_bytes` are those of mappings that want huge pages: nobody else asks for them."""
-
-    threads: Counter[str]
-    descriptors: Counter[str]
-    mapped_bytes: int
-
-    @classmethod
-    def now(cls) -> "Held":
-        descriptors = Counter(target for name in os.listdir("/proc/self/fd") if (target := _target(name)))  # noqa: PTH208
-        return cls(Counter(threads_of_ours()), descriptors, sum(_wanting_huge_pages()))
-
-    def is_within(self, other: "Held") -> bool:
-        return self.threads <= other.threads and self.descriptors <= other.descriptors and self.mapped_bytes <= other.mapped_bytes
-
-
-def _target(name: str) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
-    except OSError:  # the listing's own, and already gone
-        return ""
-
-
-def _wanting_huge_pages() -> Iterator[int]:
-    size = 0
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if line.startswith("Size:"):
-            size = int(line.split()[1]) * 1024
-        if line.startswith("VmFlags:") and {"hg", "nr"} <= set(line.split()):
-            yield size
-
-
-@contextmanager
-def leaving_nothing_behind() -> Iterator[None]:
-    """Fails if a second later more is held than before."""
-    before = Held.now()
-    yield
-    deadline = time.monotonic() + 1
-    while not Held.now().is_within(before):
-        assert time.monotonic() < deadline, (before, Held.now())
-        time.sleep(0.01)
-
-
-def exported(path: Path, watch: Callable[[int], None] = lambda _: None) -> None:
-    """As `tile` does it; `watch` hears how many tiles are done."""
-    export(path, path.parent / "out", RECIPE, MAX_PIXELS, lambda done, _: watch(done))
-
-
-def ends_with(error: type[BaseException], sentence: str, path: Path, watch: Callable[[int], None] = lambda _: None) -> None:
-    with leaving_nothing_behind():
-        with pytest.raises(error) as caught:
-            exported(path, watch)
-        assert type(caught.value) is error
-        assert re.fullmatch(sentence, str(caught.value)), str(caught.value)
-        del caught
-    assert list(path.parent.glob("out/*")) == list(path.parent.glob("out/.*")) == []
 
 
 def test_what_a_run_holds_is_seen_here(path: Path) -> None:
@@ -287,82 +197,6 @@ def test_a_tiler_that_is_closed_half_way(drawn: Image.Image) -> None:
             tiler.add(Rows(0, 1500))
         assert tiler.canvas.memory is not None
         del tiler
-
-
-# Ctrl-C
-
-
-def interrupt() -> None:
-    """A real signal, to the main thread."""
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """SIGINT as Python takes it by itself."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.parametrize("tiles", [1, 50, 200])
-def test_ctrl_c_while_it_decodes(tiles: int, path: Path, ctrl_c: None) -> None:
-    ends_with(KeyboardInterrupt, "", path, lambda done: interrupt() if done == tiles else None)
-
-
-def interrupted_when(path: Path, image_height: int) -> None:
-    """Ctrl-C while the store holds all up: the main thread waits, for room or for the end."""
-    opened, done = threading.Event(), list[Tile]()
-
-    def sink(each: Tile) -> None:
-        opened.wait(20)
-        done.append(each)
-
-    def press_and_open() -> None:
-        time.sleep(0.6)
-        interrupt()
-        time.sleep(0.1)
-        opened.set()
-
-    with Image.open(path) as image:
-        assert image.height == image_height
-    with leaving_nothing_behind(), open_source(path, path.name, MAX_PIXELS) as source:
-        pressing = threading.Thread(target=press_and_open)
-        pressing.start()
-        pyramid = Pyramid(source.width, source.height, RECIPE)
-        with pytest.raises(KeyboardInterrupt):
-            tile(source, pyramid, sink)
-        pressing.join()
-        assert 0 < len(done) < pyramid.tile_count / 2, "what waited was given up"
-
-
-def test_ctrl_c_while_it_waits_for_room(path: Path, ctrl_c: None) -> None:
-    interrupted_when(path, SIZE[1])
-
-
-def test_ctrl_c_while_it_waits_for_the_end(drawn: Image.Image, tmp_path: Path, ctrl_c: None) -> None:
-    path = tmp_path / "low.jpg"
-    drawn.crop((0, 0, 1800, 400)).save(path)
-    interrupted_when(path, 400)
-
-
-def test_ctrl_c_ends_the_command(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "lambdazoom", "tile", str(path), str(tmp_path / "out"), "--tile-size", "16", "--format", "webp"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: len(list(tmp_path.glob("out/.scan_files-*/12/*"))) > 20)
-    process.send_signal(signal.SIGINT)
-    pressed = time.monotonic()
-    output, errors = process.communicate(timeout=30)
-    assert time.monotonic() - pressed < 5
-    assert (process.returncode, output, errors.splitlines()[-1]) == (1, "", "lambdazoom: stopped.")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # Address space
