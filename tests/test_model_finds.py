@@ -12,10 +12,11 @@ from lambdazoom.publishing import catalog, documents, generations
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.reconciling import survey
 from lambdazoom.publishing.sweeping import sweep
+from tests.contents import CONTENTS, Content
+from tests.histories import Publishing, at_once, is_settled, reconcile
+from tests.histories import tools as tools  # a fixture
 from tests.in_memory import MemoryStore, etag_of
 from tests.runs import ANSWER_LOST, Run, World
-from tests.test_model import CONTENTS, Content, Publishing, at_once, is_settled, reconcile
-from tests.test_model import tools as tools  # a fixture
 
 CAT = ImageKey("cat.png")
 ONE_PIXEL, SOME_TILES, UNREADABLE, CUT_OFF, _ = CONTENTS
