@@ -17,7 +17,7 @@ from .axe import complaints
 from .browsing import sign_out
 from .conftest import Publish, Serve
 from .guarding import guarded_by
-from .test_pages import FAILED, record, tiling
+from .records import FAILED, record, tiling
 
 DEVICES: dict[str, dict[str, Any]] = {
     "desk": {"viewport": {"width": 1280, "height": 800}},

@@ -15,7 +15,7 @@ from lambdazoom.publishing import catalog
 from lambdazoom.publishing.workspace import Workspace
 
 from .conftest import Publish, Serve
-from .test_pages import record
+from .records import record
 
 SCRIPT = "<script>window.hit = 1</script>"
 IMAGE = '"><img src=x onerror="window.hit = 1">'

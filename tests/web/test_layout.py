@@ -17,8 +17,8 @@ from tests.zappa_function import PASSWORD
 from .browsing import sign_out, wait_for_view
 from .conftest import Publish, Serve
 from .guarding import guarded_by
+from .records import FAILED, record, tiling
 from .test_axe import DEVICES
-from .test_pages import FAILED, record, tiling
 from .test_walk import drop
 
 IGNORED = Step(Outcome.IGNORED, "a-name-that-is-somewhat-longer.txt is no image, by name or by content, and is passed over.")

@@ -15,7 +15,7 @@ from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import picture
 
 from .conftest import Publish, Serve
-from .test_pages import FAILED, NOW, record, tiling
+from .records import FAILED, NOW, record, tiling
 
 SOON = 6_000  # milliseconds: a page with something in progress asks every two seconds
 

@@ -1,10 +1,9 @@
-"""The pages, as a browser without scripts would get them."""
+"""The pages, as a browser without scripts would get them: the list, the search, activity, settings; and what holds for all of them."""
 
 import gzip
-import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from html import escape, unescape
 from pathlib import Path
 
@@ -13,10 +12,9 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from lambdazoom.model.errors import CorruptImage
-from lambdazoom.model.keys import ImageKey, SourceVersion
-from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, Step
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.records import Caption, Outcome, Step
 from lambdazoom.model.settings import SETTINGS
-from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
@@ -26,25 +24,11 @@ from tests.zappa_function import PASSWORD
 
 from .conftest import Publish
 from .guarding import HASH, SECRET, guarded_by, token_in
+from .records import FAILED, NOW, record, tiling
 
-NOW = datetime.now(UTC)
 REFRESH = '<meta http-equiv="refresh" content="2">'
 HOSTILE = "<script>alert('x')</script>"
 ALL_PAGES = ("/", "/?show=failed", "/?q=cat", "/activity/", "/info/", "/image/cat.jpg", "/image/none.jpg")
-
-
-def record(key: str, workspace: Workspace, **values: object) -> ImageRecord:
-    """A record of an image without a pyramid, saved as a run would."""
-    made = replace(ImageRecord(key, SourceVersion("e", NOW, 10), seen_at=NOW - timedelta(minutes=2)), **values)  # type: ignore[arg-type]
-    catalog.save(made, catalog.find_kept(made.image, workspace.metadata), workspace.metadata)
-    return made
-
-
-def tiling(done: int) -> dict[str, object]:
-    return {"run": "r", "heartbeat_at": datetime.now(UTC), "progress": Progress("tiling", done, 100)}
-
-
-FAILED = Step.failed(CorruptImage("scan.tif is cut off; 71 % could be read."), final=True)
 
 
 def test_the_empty_list_names_the_source_folder_and_looks_again(client: FlaskClient, workspace: Workspace) -> None:
@@ -122,82 +106,6 @@ def test_a_long_list_goes_on_by_plain_links(client: FlaskClient, workspace: Work
         pages += 1
     assert pages == 2
     assert sorted(seen) == [f"{number:02}.jpg" for number in range(65)]
-
-
-def test_an_image_page_has_viewer_facts_and_metadata(client: FlaskClient, publish: Publish) -> None:
-    exif = Image.Exif()
-    exif[0x010F], exif[0x013B], exif[0x8298] = "Acme Optics", "Ann Painter", "(c) Ann"
-    made = publish("trip/cat.jpg", 1200, 840, exif)
-    page = client.get("/image/trip/cat.jpg").text
-    assert f'data-descriptor="/dzi/trip/cat.jpg.dzi?v={made.generation}"' in page
-    for fact in (
-        "1,200 × 840 · 1.0 megapixels",
-        made.sha256,
-        "Acme Optics",
-        "Ann Painter",
-        "(c) Ann",
-        "Camera and image",
-        f"{made.tile_count:,} ·",
-    ):
-        assert fact in page
-    assert f'<noscript><img class="still" src="/thumbnail/trip/cat.jpg.jpg?v={made.generation}"' in page
-    assert f'property="og:image" content="http://localhost/thumbnail/trip/cat.jpg.jpg?v={made.generation}"' in page
-    assert "refresh" not in page
-
-
-def test_the_metadata_is_a_file_named_after_the_image(client: FlaskClient, publish: Publish) -> None:
-    publish("trip/kätzchen.jpg")
-    response = client.get("/metadata/trip/kätzchen.jpg.json")
-    assert response.content_type == "application/json"
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert response.headers["Content-Disposition"].startswith("attachment;")
-    assert "filename*=UTF-8''k%C3%A4tzchen.jpg.json" in response.headers["Content-Disposition"]
-    assert json.loads(response.data)["key"] == "trip/kätzchen.jpg"
-
-
-def test_there_is_no_metadata_of_what_is_not_there(client: FlaskClient, workspace: Workspace) -> None:
-    response = client.get("/metadata/none.jpg.json")
-    assert response.status_code == 404
-    assert "There is no metadata of none.jpg." in response.text
-    assert client.get("/metadata/_lambdazoom/records/none.jpg.json").status_code == 404
-
-
-def test_our_own_objects_are_no_images(client: FlaskClient, publish: Publish) -> None:
-    publish("cat.jpg")
-    assert client.get("/metadata/_lambdazoom/records/cat.jpg.json").status_code == 404
-
-
-def test_a_failed_replacement_leaves_the_older_pyramid_with_a_notice(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
-    before = publish("cat.jpg", 300, 200)
-    whole = (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "cat.jpg").read_bytes()
-    (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "cat.jpg").write_bytes(whole[:700])
-    after = settle(ImageKey("cat.jpg"), workspace)
-    assert after is not None
-    assert after.tiles is not None
-    assert after.tiles.outcome == Outcome.FAILED
-    page = unescape(client.get("/image/cat.jpg").text)
-    assert f"?v={before.generation}" in page
-    assert "The newer version can't be shown." in page
-    assert after.tiles.sentence in page
-
-
-def test_while_a_newer_version_is_made_the_older_one_stays_and_the_view_is_left_alone(
-    client: FlaskClient, publish: Publish, workspace: Workspace
-) -> None:
-    publish("cat.jpg")
-    record("cat.jpg", workspace, **tiling(7))
-    page = client.get("/image/cat.jpg").text
-    assert "A newer version is being made: Tiling 7 %." in page
-    assert "refresh" not in page
-
-
-def test_a_deleted_image_is_gone(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
-    publish("trip/cat.jpg")
-    (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "trip/cat.jpg").unlink()
-    settle(ImageKey("trip/cat.jpg"), workspace)
-    response = client.get("/image/trip/cat.jpg")
-    assert response.status_code == 404
-    assert "There is no image trip/cat.jpg. It may have been deleted or renamed." in response.text
 
 
 def test_hostile_text_stays_text(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
@@ -311,72 +219,6 @@ def test_activity_has_three_sections_that_vanish_when_empty(client: FlaskClient,
     sentence = "scan.tif is cut off; 71 % could be read."
     figures = "Last 24 hours: 1 image, 0.060 megapixels"
     assert all(words in page for words in ("64 of 100 tiles", sentence, f"{made.seconds:.2f} s", figures))
-
-
-def test_a_retry_and_a_deletion_work_without_a_script(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
-    source = Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"])
-    (source / "cut.jpg").write_bytes(b"\xff\xd8\xff")
-    settle(ImageKey("cut.jpg"), workspace)
-    page = client.get("/activity/").text
-    answer = client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "retry"})
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/image/cut.jpg")
-    refused = client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "delete", "confirm": "other.jpg"})
-    assert refused.status_code == 422
-    assert (source / "cut.jpg").exists()
-    client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "delete", "confirm": "cut.jpg"})
-    assert not (source / "cut.jpg").exists()
-    assert client.post("/image/cut.jpg", data={"token": token_in(page), "wish": "paint"}).status_code == 400
-    assert client.post("/image/cut.jpg", data={"wish": "retry"}).status_code == 403
-
-
-def test_what_is_published_can_always_be_made_anew(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
-    publish("cat.jpg")
-    page = client.get("/image/cat.jpg").text
-    assert "Reprocess" in page
-    assert "other settings" not in page
-    other = replace(workspace, settings=replace(workspace.settings, tile_size=512))
-    page = create_app(lambda: other).test_client().get("/image/cat.jpg").text
-    assert "Reprocess" in page
-    assert "other settings" in page
-
-
-def test_what_failed_is_retried_and_not_reprocessed(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
-    made = publish("cat.jpg")
-    record("scan.tif", workspace, tiles=FAILED, metadata=FAILED)
-    change = {"tiles": replace(FAILED, sentence="It is damaged. What was made before stays on show.")}
-    kept = catalog.find_kept(ImageKey("cat.jpg"), workspace.metadata)
-    catalog.save(replace(made, **change), kept, workspace.metadata)  # type: ignore[arg-type]
-    for name in ("scan.tif", "cat.jpg"):
-        page = client.get(f"/image/{name}").text
-        assert "Retry" in page
-        assert "Reprocess" not in page
-    assert "It is damaged. What was made before stays on show." in page
-
-
-def test_a_page_says_that_a_wish_has_not_begun_that_it_goes_on_and_nothing_when_it_is_fulfilled(
-    client: FlaskClient, workspace: Workspace, publish: Publish
-) -> None:
-    made = publish("cat.jpg")
-    address = f"/image/cat.jpg?anew={made.generation}"
-    page = client.get(address).text
-    assert "It is to be made anew, which has not begun yet." in page
-    assert 'data-live-every="5"' in page
-    assert "made anew" not in client.get("/image/cat.jpg?anew=another").text
-    kept = catalog.find_kept(ImageKey("cat.jpg"), workspace.metadata)
-    at_work = catalog.save(replace(made, **tiling(64)), kept, workspace.metadata)  # type: ignore[arg-type]
-    page = client.get(address).text
-    assert "It is being made anew: Tiling 64 %. This stays on show until that is done." in page
-    assert 'data-live-every="2"' in page
-    catalog.save(made, at_work, workspace.metadata)
-    settle(ImageKey("cat.jpg"), workspace, wish=Wish(asked=True, anew=True))
-    assert "made anew" not in client.get(address).text
-
-
-def test_an_original_that_nothing_has_looked_at_yet_is_waiting(client: FlaskClient, workspace: Workspace) -> None:
-    (Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]) / "new.jpg").write_bytes(b"...")
-    page = client.get("/image/new.jpg")
-    assert page.status_code == 200
-    assert "Waiting" in page.text
 
 
 def test_each_bad_file_is_seen_on_the_page_with_its_sentence(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
