@@ -18,8 +18,7 @@ from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.base import JSON
 from lambdazoom.storage.folder import FolderStore
 from tests.conftest import Draw
-from tests.settling import CAT, FullStore, all_files, shown, tiles_of
-from tests.test_healing import failing, later, notes, patient
+from tests.settling import CAT, FullStore, all_files, failing, later, notes, patient, shown, tiles_of
 
 ANEW = Wish(asked=True, anew=True)
 RETRY = Wish(asked=True)

@@ -1,26 +1,21 @@
-"""What went wrong heals: failures that repeat, damaged objects of our own, runs cut short, stores that fail at the worst moment."""
+"""What went wrong heals: failures that repeat, damaged objects of our own, stores that fail at the worst moment."""
 
 import itertools
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from lambdazoom.metadata.exiftool import ExifTool
-from lambdazoom.model.errors import OutOfTime, StorageError
-from lambdazoom.model.keys import Generation, ImageKey, SourceObject
-from lambdazoom.model.records import ImageRecord, Outcome, Progress, State
-from lambdazoom.publishing import catalog, documents, generations, making, owners, workers
+from lambdazoom.model.errors import StorageError
+from lambdazoom.model.keys import ImageKey, SourceObject
+from lambdazoom.model.records import Outcome, State
+from lambdazoom.publishing import catalog, documents, generations, making, workers
 from lambdazoom.publishing.housekeeping import Housekeeping
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import sweep
@@ -29,54 +24,9 @@ from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.base import Headers
 from lambdazoom.storage.folder import FolderSource, FolderStore
 from tests.conftest import Draw, picture
-from tests.settling import settled, shown, tiles_of
+from tests.settling import CAT, failing, later, notes, patient, settled, shown, tiles, tiles_of
 from tests.test_robustness import Silent
 from tests.waiting import wait_until
-
-CAT = ImageKey("trip/cat.jpg")
-
-
-def later(workspace: Workspace, **ahead: float) -> Workspace:
-    return replace(workspace, now=lambda: workspace.now() + timedelta(**ahead))
-
-
-def patient(workspace: Workspace) -> Workspace:
-    """The same, but nobody waits."""
-    return replace(workspace, rest=lambda _: None)
-
-
-def notes(workspace: Workspace) -> list[str]:
-    return list(workspace.metadata.list(Generation.NOTES))
-
-
-def tiles(workspace: Workspace) -> list[str]:
-    return list(workspace.zoom.list("_tiles/"))
-
-
-class FailingStore(FolderStore):
-    """A folder that fails when `fails(verb, name)` says so."""
-
-    fails: Callable[[str, str], bool] = staticmethod(lambda verb, name: False)
-
-    def write(self, name: str, data: bytes, headers: Headers, etag: str | None) -> str:
-        self._meet("write", name)
-        return super().write(name, data, headers, etag)
-
-    def _write(self, name: str, data: bytes, headers: Headers) -> None:
-        self._meet("bulk", name)
-        super()._write(name, data, headers)
-
-    def _meet(self, verb: str, name: str) -> None:
-        if self.fails(verb, name):
-            raise StorageError(f"The drive did not answer ({verb} {name}).")
-
-
-def failing(store: object, fails: Callable[[str, str], bool]) -> FailingStore:
-    assert isinstance(store, FolderStore)
-    made = FailingStore(store.root)
-    made.fails = fails
-    return made
-
 
 # failures
 
@@ -126,102 +76,6 @@ def test_a_failed_replacement_leaves_the_old_pyramid_up_and_says_so(workspace: W
     assert described.version.etag == before.version.etag
     assert settled(CAT, workspace).attempts == record.attempts, "settled until the source changes or somebody asks"
     assert settled(CAT, workspace, asked=True).attempts == record.attempts + 1
-
-
-# runs cut short
-
-
-def killed(record: ImageRecord, workspace: Workspace) -> ImageRecord:
-    """The record that a run leaves which is killed at its work, long ago."""
-    at_work = replace(record, run="killed", heartbeat_at=workspace.now() - timedelta(minutes=5), progress=Progress("tiling", 3, 7))
-    catalog.save(at_work, catalog.find_kept(record.image, workspace.metadata), workspace.metadata)
-    return at_work
-
-
-def test_what_was_killed_twice_is_given_up_until_somebody_asks(workspace: Workspace, draw: Draw) -> None:
-    draw(CAT.key)
-    version = workspace.source.head(CAT.key).version
-    killed(ImageRecord(CAT.key, version, workspace.now(), attempts=2, cut_short=1), workspace)
-    record = settled(CAT, workspace)
-    since = f"{workspace.now() - timedelta(minutes=5):%H:%M}"
-    assert record.state(workspace.now()) == State.FAILED
-    assert record.complaints == (
-        f"No sign of life since {since} UTC; probably out of memory. Retry; if it stalls again, raise memory_size.",
-    )
-    assert not record.is_retryable
-    assert record.metadata is not None
-    assert record.metadata.outcome == Outcome.DONE, "reading the metadata needs no such memory"
-    assert generations.published(CAT, workspace.zoom) is None
-    assert settled(CAT, workspace).attempts == record.attempts
-    assert settled(CAT, workspace, asked=True).state(workspace.now()) == State.PUBLISHED
-
-
-def test_what_was_killed_once_is_tried_again(workspace: Workspace, draw: Draw) -> None:
-    draw(CAT.key)
-    killed(ImageRecord(CAT.key, workspace.source.head(CAT.key).version, workspace.now(), attempts=1), workspace)
-    record = settled(CAT, workspace)
-    assert (record.state(workspace.now()), record.cut_short) == (State.PUBLISHED, 1)
-
-
-def running_out(workspace: Workspace, tiles_before: int) -> Workspace:
-    """The same, but time is up when so many tiles were stored."""
-    assert isinstance(workspace.zoom, FolderStore)
-    stored = [0]
-
-    def count(verb: str, name: str) -> bool:
-        stored[0] += verb == "bulk"
-        return False
-
-    return replace(workspace, zoom=failing(workspace.zoom, count), remaining=lambda: 900.0 if stored[0] < tiles_before else 3.0)
-
-
-def test_a_run_stops_before_its_time_is_up_and_the_second_time_it_is_given_up(workspace: Workspace, draw: Draw) -> None:
-    draw(CAT.key, 3000, 2000)
-    first = settled(CAT, running_out(workspace, 100))
-    assert first.tiles is not None
-    assert first.complaints[0].startswith("Stopped before the time limit with ")
-    assert first.complaints[0].endswith(
-        " % of the tiles stored. Nothing was published. Retry, or raise memory_size: more memory is also more speed."
-    )
-    assert (first.tiles.code, first.is_retryable, first.cut_short) == (OutOfTime.code, True, 1)
-    assert tiles(workspace) == []
-    second = settled(CAT, running_out(workspace, 100))
-    assert (second.is_retryable, second.is_unsettled, second.cut_short) == (False, False, 2)
-    assert settled(CAT, workspace).attempts == second.attempts
-    assert settled(CAT, workspace, asked=True).state(workspace.now()) == State.PUBLISHED
-
-
-def test_a_run_without_time_is_not_begun_and_not_blamed_on_the_image(workspace: Workspace, draw: Draw) -> None:
-    draw(CAT.key)
-    with pytest.raises(OutOfTime, match="was not begun"):
-        settle(CAT, replace(workspace, remaining=lambda: 3.0))
-    assert catalog.find(CAT, workspace.metadata) is None
-
-
-def test_after_kill_9_the_next_run_goes_on_at_once(environment: dict[str, str], workspace: Workspace, source: Path) -> None:
-    Image.effect_noise((6000, 6000), 90).save(source / "large.png", compress_level=1)
-    large = ImageKey("large.png")
-    process = subprocess.Popen([sys.executable, "-m", "lambdazoom", "process", large.key], env={**os.environ, **environment})
-    wait_until(lambda: (found := catalog.find(large, workspace.metadata)) is not None and found.heartbeat_at is not None)
-    found = catalog.find(large, workspace.metadata)
-    assert found is not None
-    assert not owners.is_gone(found.owner)
-    assert settled(large, workspace).run == found.run, "it is at work"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert owners.is_gone(found.owner)
-    record = settled(large, workspace)
-    assert (record.state(workspace.now()), record.cut_short) == (State.PUBLISHED, 1)
-
-
-def test_nobody_is_thought_gone_who_runs_where_one_can_not_see(tmp_path: Path) -> None:
-    mine = owners.this_process()
-    here, _, rest = mine.partition(" ")
-    assert mine
-    assert not owners.is_gone(mine)
-    assert not owners.is_gone("")
-    assert not owners.is_gone(f"another-machine {rest}")
-    assert owners.is_gone(f"{here} {rest} "[:-1].rsplit(" ", 2)[0] + " 999999999 1")
 
 
 # damaged objects and stores

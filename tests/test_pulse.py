@@ -14,7 +14,7 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.pulse import Pulse
 from lambdazoom.publishing.workspace import Workspace
 from tests.conftest import Draw
-from tests.test_healing import failing
+from tests.settling import failing
 from tests.waiting import wait_until
 
 CAT = ImageKey("cat.jpg")

@@ -2,8 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,9 +19,8 @@ from lambdazoom.publishing.sweeping import Swept, sweep
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import Headers
 from tests.places import Buckets, Folders, Places
+from tests.settling import CAT, later, tiles
 from tests.test_acceptance import encoded
-
-CAT = ImageKey("trip/cat.jpg")
 
 
 @pytest.fixture(params=["folders", "buckets"])
@@ -37,15 +34,6 @@ def places(request: pytest.FixtureRequest) -> Places:
 def working(places: Places) -> Iterator[Workspace]:
     with open_workspace(Settings.from_env(places.environment)).closing() as workspace:
         yield workspace
-
-
-def later(workspace: Workspace, **ahead: float) -> Workspace:
-    """The same workspace at a later time."""
-    return replace(workspace, now=lambda: workspace.now() + timedelta(**ahead))
-
-
-def tiles(workspace: Workspace) -> list[str]:
-    return list(workspace.zoom.list("_tiles/"))
 
 
 def test_a_replaced_generation_goes_after_the_grace_period_and_no_other(places: Places, working: Workspace) -> None:
