@@ -13,7 +13,7 @@ from lambdazoom.imaging.colour import is_srgb
 from tests import icc
 from tests.conformance.tiffs import tags
 from tests.files import by_libvips, chunk, numbers, opened, pixels_of, saved, vips_image
-from tests.test_tiff_bands import LONG, tiff_of
+from tests.tiff_by_hand import LONG, tiff_of
 
 PROFILES = {
     f"{make} {name}, version {version}": written(points, gamma, version)

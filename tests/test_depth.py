@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lambdazoom.model.errors import UnsupportedImage
 from tests.conformance.tiffs import tags
 from tests.files import opened, pixels_of, refused
-from tests.test_tiff_bands import LONG, SHORT, tiff_of
+from tests.tiff_by_hand import LONG, SHORT, tiff_of
 
 Floats = NDArray[np.float32]
 RULE = "all but 0.1% of the pixels at either end, are shown from black to white."

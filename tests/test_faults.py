@@ -28,7 +28,7 @@ from tests.leftovers import CUT_OFF, RECIPE, Held, ends_with, exported, leaving_
 from tests.leftovers import drawn as drawn  # a fixture
 from tests.leftovers import path as path  # a fixture
 from tests.leftovers import written as written  # a fixture
-from tests.test_tiff_bands import directory_first
+from tests.tiff_by_hand import directory_first
 from tests.tiling import MAX_PIXELS, cut
 
 # What there is of ours

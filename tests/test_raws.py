@@ -35,7 +35,7 @@ from tests.conformance.seeds import SIZE, adobe_flag, by_pillow, drawn
 from tests.conftest import picture
 from tests.decoding import Decoded, decode
 from tests.files import refused
-from tests.test_tiff_bands import LONG, SHORT, tiff_of
+from tests.tiff_by_hand import LONG, SHORT, tiff_of
 
 PROJECT = Path(__file__).parents[1]
 LARGE = (320, 240)

@@ -1,89 +1,19 @@
-"""TIFFs taken apart give the tiles that Pillow's own decode gives, however they are laid out; damaged ones are refused in our own words."""
+"""TIFFs taken apart give the tiles that Pillow's own decode gives, however they are laid out."""
 
-import struct
 import zlib
-from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pytest
-import pyvips
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from lambdazoom.imaging.decode import open_source
-from lambdazoom.imaging.memory import peak_memory
-from lambdazoom.model.errors import CorruptImage, ImageError
 from lambdazoom.model.geometry import Recipe
 from tests.conftest import picture
-from tests.tiling import BAND_BY_BAND, MAX_PIXELS, WHOLE, assert_same, cut, cut_whole
-
-Samples = NDArray[np.generic]
-Value = int | Sequence[int] | bytes
-
-SHORT, LONG, SIGNED_LONG, UNDEFINED = 3, 4, 9, 7
-SIZES = {SHORT: "H", LONG: "I", SIGNED_LONG: "i", UNDEFINED: "B"}
-
-
-def tiff_of(pieces: Sequence[bytes], tags: dict[int, tuple[int, Value]], order: str = "<", offsets_tag: int = 273) -> bytes:
-    """A TIFF by hand (TIFF 6.0, section 2): its strips or tiles first, then one directory; `tags` may overrule what is told of them."""
-    offsets = list(accumulate(map(len, pieces[:-1]), initial=8))
-    counts_tag = 279 if offsets_tag == 273 else 325
-    tags = {offsets_tag: (LONG, offsets), counts_tag: (LONG, [len(piece) for piece in pieces]), **tags}
-    body = b"".join(pieces)
-    body += bytes(len(body) % 2)
-    directory, beside, start = b"", b"", 8 + len(body) + 2 + 12 * len(tags) + 4
-    for tag, (kind, value) in sorted(tags.items()):
-        values = [value] if isinstance(value, int) else list(value)
-        data = struct.pack(f"{order}{len(values)}{SIZES[kind]}", *values)
-        directory += struct.pack(f"{order}HHI", tag, kind, len(values))
-        if len(data) > 4:
-            directory += struct.pack(f"{order}I", start + len(beside))
-            beside += data + bytes(len(data) % 2)
-        else:
-            directory += data.ljust(4, b"\0")
-    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(body))
-    return head + body + struct.pack(f"{order}H", len(tags)) + directory + bytes(4) + beside
-
-
-def strips(samples: Samples, rows: int, order: str = "<") -> list[bytes]:
-    depth = samples.dtype.itemsize
-    return [samples[top : top + rows].astype(f"{order}u{depth}").tobytes() for top in range(0, samples.shape[0], rows)]
-
-
-def tags_of(samples: Samples, rows: int, compression: int = 1, photometric: int | None = None) -> dict[int, tuple[int, Value]]:
-    height, width = samples.shape[:2]
-    count = samples.shape[2] if samples.ndim == 3 else 1
-    told = (2 if count >= 3 else 1) if photometric is None else photometric
-    return {
-        256: (LONG, width),
-        257: (LONG, height),
-        258: (SHORT, [8 * samples.dtype.itemsize] * count),
-        259: (SHORT, compression),
-        262: (SHORT, told),
-        277: (SHORT, count),
-        278: (LONG, rows),
-    }
-
-
-@cache
-def colour(width: int = 301, height: int = 700) -> Samples:
-    return np.asarray(picture(width, height))
-
-
-@cache
-def grey(width: int = 301, height: int = 700) -> Samples:
-    return np.asarray(picture(width, height).convert("L"))
-
-
-def assert_bands_make_the_same(path: Path, page: int = 0, recipe: Recipe | None = None) -> None:
-    found = cut(path, recipe)
-    assert found.way == BAND_BY_BAND
-    assert_same(found, cut_whole(path, recipe, page))
-
+from tests.files import vips_image
+from tests.tiff_by_hand import LONG, SHORT, Samples, Value, assert_bands_make_the_same, colour, grey, strips, tags_of, tiff_of
+from tests.tiling import WHOLE, assert_same, cut, cut_whole
 
 # Strips, by hand
 
@@ -181,12 +111,6 @@ SAVING: dict[str, dict[str, object]] = {
 }
 
 
-def vips_image(image: Image.Image) -> pyvips.Image:
-    bands = len(image.getbands())
-    loaded = pyvips.Image.new_from_memory(image.tobytes(), *image.size, bands, "uchar")
-    return loaded.copy(interpretation="srgb" if bands == 3 else "b-w")
-
-
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("layout", [(16, 16), (48, 32), (256, 256), (128, 512), (0, 0)], ids="{0[0]}×{0[1]}".format)
 @pytest.mark.parametrize("saving", SAVING)
@@ -249,110 +173,3 @@ def test_what_can_not_be_taken_apart_is_left_to_pillow(change: dict[int, tuple[i
     found = cut(path)
     assert found.way == WHOLE
     assert_same(found, cut_whole(path))
-
-
-# Hostile ones
-
-
-def refused(path: Path) -> str:
-    with pytest.raises(ImageError) as caught:
-        cut(path)
-    return str(caught.value)
-
-
-LIES: dict[str, dict[int, tuple[int, Value]]] = {
-    "offsets beyond the end": {273: (LONG, [2**31] * 7)},
-    "offsets below zero": {273: (SIGNED_LONG, [-5] * 7)},
-    "counts beyond the end": {279: (LONG, [2**31 - 1] * 7)},
-    "counts below zero": {279: (SIGNED_LONG, [-5] * 7)},
-    "no counts": {279: (LONG, [0] * 7)},
-    "too few offsets": {273: (LONG, [8] * 3)},
-    "no rows": {278: (LONG, 0)},
-    "rows that are text": {278: (UNDEFINED, b"rows")},
-    "tiles of no size": {322: (LONG, 0), 323: (LONG, 0), 324: (LONG, [8] * 7), 325: (LONG, [90] * 7)},
-    "tiles of all sizes": {322: (LONG, 2**32 - 1), 323: (LONG, 2**32 - 1), 324: (LONG, 8), 325: (LONG, 90)},
-}
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("compression", [1, 8], ids=["none", "deflate"])
-@pytest.mark.parametrize("lie", LIES)
-def test_a_directory_that_lies_is_the_images_fault_or_none(lie: str, compression: int, tmp_path: Path) -> None:
-    """Where Pillow makes something of it, we show the same; else one sentence."""
-    path = tmp_path / "lie.tif"
-    pieces = [zlib.compress(strip) if compression == 8 else strip for strip in strips(grey(), 100)]
-    path.write_bytes(tiff_of(pieces, {**tags_of(grey(), 100, compression), **LIES[lie]}))
-    try:
-        expected = cut_whole(path)
-    except (OSError, ValueError, SyntaxError, TypeError, OverflowError, ZeroDivisionError):
-        sentence = refused(path)
-        assert sentence.startswith("lie.tif is ")
-        assert sentence.endswith(" Upload it again.")
-        return
-    assert_same(cut(path), expected)
-
-
-def test_a_thousand_million_tiles_that_are_not_there_take_no_memory(tmp_path: Path) -> None:
-    data = bytearray(tiff_of(strips(grey(), 100), tags_of(grey(), 100)))
-    for tag in (273, 279):
-        entry = data.index(struct.pack("<HHI", tag, LONG, 7))
-        struct.pack_into("<I", data, entry + 4, 10**9)
-    path, before = tmp_path / "many.tif", peak_memory()
-    path.write_bytes(data)
-    with pytest.warns(UserWarning, match="Tag data larger than file"):
-        sentence = refused(path)
-    assert sentence.startswith("many.tif is damaged")
-    assert peak_memory() - before < 64 << 20
-
-
-def test_strips_that_all_claim_the_whole_file_are_not_read_at_once(tmp_path: Path) -> None:
-    """Each of 256 strips says that it has all 8 MiB: as a band that would be two gigabytes."""
-    height = 512
-    piece = zlib.compress(bytes(64)) + bytes(8 << 20)
-    tags = {**tags_of(np.zeros((height, 64), "u1"), 1, 8), 273: (LONG, [8] * height), 279: (LONG, [len(piece)] * height)}
-    path = tmp_path / "bomb.tif"
-    path.write_bytes(tiff_of([piece], tags))
-    before = peak_memory()
-    found = cut(path)
-    assert found.way == WHOLE
-    assert_same(found, cut_whole(path))
-    assert peak_memory() - before < 200 << 20
-
-
-def damaged(path: Path, where: Callable[[list[int], list[int]], tuple[int, int]]) -> None:
-    with open_source(path, path.name, MAX_PIXELS) as source:
-        tags = source.image.tag_v2  # type: ignore[attr-defined]
-        start, end = where(list(tags[324]), list(tags[325]))
-    data = bytearray(path.read_bytes())
-    data[start:end] = b"\xff" * (end - start)
-    path.write_bytes(data)
-
-
-def test_a_damaged_tile_in_the_middle_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "scan.tif"
-    vips_image(picture(600, 900)).tiffsave(str(path), compression="lzw", tile=True, tile_width=128, tile_height=128)
-    damaged(path, lambda offsets, counts: (offsets[17], offsets[17] + counts[17]))
-    with pytest.raises(CorruptImage, match=r"scan\.tif is damaged and can't be decoded"):
-        cut(path)
-
-
-def directory_first(samples: Samples, rows: int) -> bytes:
-    """An uncompressed TIFF as programs write it that know its size beforehand."""
-    pieces = strips(samples, rows)
-
-    def head(start: int) -> bytes:
-        offsets = list(accumulate(map(len, pieces[:-1]), initial=start))
-        placed = {273: (LONG, offsets), 279: (LONG, [len(piece) for piece in pieces])}
-        return tiff_of([b""], {**tags_of(samples, rows), **placed})
-
-    return b"".join([head(len(head(0))), *pieces])
-
-
-@pytest.mark.parametrize("share", [1, 0.9, 0.3])
-def test_a_file_that_ends_too_early_is_cut_off(share: float, tmp_path: Path) -> None:
-    path, data = tmp_path / "scan.tif", directory_first(colour(), 50)
-    path.write_bytes(data[: int(len(data) * share)])
-    if share == 1:
-        assert_bands_make_the_same(path)
-    else:
-        assert refused(path).startswith("scan.tif is cut off")

@@ -20,7 +20,7 @@ from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests.conftest import picture
 from tests.decoding import decode
 from tests.files import numbers, opened, pixels_of, refused, saved
-from tests.test_tiff_bands import colour, directory_first
+from tests.tiff_by_hand import colour, directory_first
 
 ACCEPTED = Wishes(accepts_truncated=True)
 WAYS: dict[str, tuple[str, dict[str, object], str]] = {

@@ -6,7 +6,7 @@ import pyvips
 
 from tests.conformance.seeds import Seed, as_libvips, by_libvips, by_pillow, deep, drawn, one, photoshop
 from tests.conformance.tiffs import tags
-from tests.test_tiff_bands import LONG, SHORT, tiff_of
+from tests.tiff_by_hand import LONG, SHORT, tiff_of
 
 
 def refusals() -> Iterator[Seed]:

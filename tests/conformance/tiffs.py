@@ -23,7 +23,7 @@ from tests.conformance.seeds import (
     turned,
     wide_gamut,
 )
-from tests.test_tiff_bands import LONG, SHORT, Value, tiff_of
+from tests.tiff_by_hand import LONG, SHORT, Value, tiff_of
 
 _TILED: dict[str, Any] = {"tile": True, "tile_width": 64, "tile_height": 64}
 
