@@ -25,6 +25,10 @@ from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests import moto_gaps
 from tests.zappa_function import write_python_settings
 
+# what is not as it should be is told in full, as of the tests' own assertions
+HELPERS = "crews decoding deployed files histories leftovers project settling streams tiff_by_hand tiling waiting web.guarding"
+pytest.register_assert_rewrite(*(f"tests.{name}" for name in HELPERS.split()))
+
 gc.set_threshold(50_000)  # a sixth of the tests' time went into looking for garbage among modules
 
 
