@@ -207,7 +207,7 @@ from pathlib import Path
 from lambdazoom.imaging import decode, mapped
 from lambdazoom.cli import main
 from lambdazoom.publishing import export
-mapped.can_map()
+mapped.can_decode("JPEG")
 used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 limit = used + int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -77,13 +77,23 @@ def expected(medium: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> d
     return {suffix: (path, cut_whole(path)) for suffix, path in paths.items()}
 
 
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    """Of the system; and once more afterwards, so that nobody goes on without what was missing here."""
+    mremap = memory._mremap
+    mremap.cache_clear()
+    yield
+    mremap.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.parametrize("suffix", WAYS)
 @pytest.mark.parametrize("missing", MISSING)
 def test_without_it_the_tiles_are_the_same(
     missing: str, suffix: str, expected: dict[str, tuple[Path, Cut]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, whole = expected[suffix]
-    assert mapped.can_map()  # tried before, as in any process that has cut an image
+    assert all(map(mapped.can_decode, ("JPEG", "PNG")))  # tried before, as in any process that has cut an image
     MISSING[missing](monkeypatch)
     found = cut(path)
     assert found.way == WAYS[suffix][1]
@@ -94,10 +104,15 @@ def test_without_it_the_tiles_are_the_same(
 def another_pillow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A Pillow that can't be told to draw into our memory."""
     monkeypatch.delattr("PIL.Image.core.map_buffer")
-    mapped.can_map.cache_clear()
+    forget_what_was_tried()
     yield
     monkeypatch.undo()
+    forget_what_was_tried()
+
+
+def forget_what_was_tried() -> None:
     mapped.can_map.cache_clear()
+    mapped.can_decode.cache_clear()
 
 
 @pytest.mark.parametrize("suffix", WAYS)
@@ -141,8 +156,9 @@ def test_a_box_is_encoded_as_pillow_saves_a_crop(mode: str, subsampling: str, qu
 
 def test_a_pillow_that_decodes_past_our_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("PIL.Image.core.map_buffer", lambda buffer, size, *_: Image.new("RGB", size).im)
-    mapped.can_map.cache_clear()
+    forget_what_was_tried()
     assert not mapped.can_map()
+    assert not mapped.can_decode("JPEG")
     monkeypatch.undo()
-    mapped.can_map.cache_clear()
+    forget_what_was_tried()
     assert mapped.can_map()
