@@ -4,8 +4,9 @@ Pillow's `load` decodes into memory that it takes from the system itself, all of
 rows can be used while later ones are still being decoded, and be given back: that is what streaming rests on. Some things of
 Pillow are needed that it does not document: `Image.core.map_buffer`, which `Image.frombuffer` calls for other modes than RGB;
 that `ImageFile.load` decodes into `image.im` if there is one; that the fourth byte of an RGB pixel is 255 once it is drawn; and,
-for a tenth of the time that decoding takes, that its JPEG decoder writes four bytes a pixel at once. `can_map` tries all that
-once; where it fails we do without. Besides, `load` reads by `image.load_read` if there is one, as Pillow's own PNG and JPEG do.
+for a tenth of the time that decoding takes, that its JPEG decoder writes four bytes a pixel at once. `can_map` and `can_decode`
+try all that once; where it fails we do without. Besides, `load` reads by `image.load_read` if there is one, as Pillow's own PNG and
+JPEG do.
 
 Pillow's `save` encodes a whole picture, so that a tile must be copied first, and spends as long on its options as on that: a
 fifth of the time in all. Its JPEG encoder itself takes a box; `can_encode` tries once whether that makes the same bytes.
@@ -24,6 +25,7 @@ from lambdazoom.model.geometry import Box
 
 BYTES_A_PIXEL = {"RGB": 4, "L": 1}  # Pillow's own layout: the fourth byte of RGB is padding
 _SUBSAMPLINGS = {"4:4:4": 0, "4:2:0": 2}  # as Pillow's JPEG encoder counts them
+_ANOTHER_PILLOW = (AttributeError, TypeError, ValueError, KeyError, OSError, SystemError)  # what one gives that is not as ours
 _NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 
 
@@ -96,10 +98,19 @@ def rows_of(image: Image.Image) -> tuple[int, int]:
 
 @cache
 def can_map() -> bool:
-    """Whether the Pillow at hand decodes into our memory, and draws and reads there, as it should."""
+    """Whether the Pillow at hand draws and reads in our memory as it should."""
     try:
-        return all(_comes_through(mode, kind) for mode in BYTES_A_PIXEL for kind in ("JPEG", "PNG", "TIFF"))
-    except (AttributeError, TypeError, ValueError, OSError, SystemError):  # another Pillow: then we do without
+        return all(_is_one_memory(mode) for mode in BYTES_A_PIXEL)
+    except _ANOTHER_PILLOW:
+        return False
+
+
+@cache
+def can_decode(kind: str) -> bool:
+    """Whether the Pillow at hand decodes files of this kind into our memory as it should."""
+    try:
+        return can_map() and all(_comes_through(mode, kind) for mode in BYTES_A_PIXEL)
+    except _ANOTHER_PILLOW:
         return False
 
 
@@ -108,7 +119,7 @@ def can_encode(quality: int, subsampling: str) -> bool:
     """Whether the Pillow at hand makes the same JPEG of a box as of a crop."""
     try:
         return all(_is_encoded_alike(mode, quality, subsampling) for mode in BYTES_A_PIXEL)
-    except (AttributeError, TypeError, ValueError, KeyError, OSError, SystemError):
+    except _ANOTHER_PILLOW:
         return False
 
 
@@ -121,19 +132,28 @@ def _is_encoded_alike(mode: str, quality: int, subsampling: str) -> bool:
         return os.pread(written.fileno(), 1 << 20, 0) == expected.getvalue()
 
 
+def _is_one_memory(mode: str) -> bool:
+    drawn = _drawn(mode)
+    buffer = bytearray(drawn.width * drawn.height * BYTES_A_PIXEL[mode])
+    whole = over(buffer, 0, mode, drawn.size)
+    whole.paste(drawn)
+    bottom = over(buffer, drawn.width * BYTES_A_PIXEL[mode] * 9, mode, (drawn.width, 10))
+    same = whole.tobytes() == drawn.tobytes() and bottom.tobytes() == drawn.crop((0, 9, *drawn.size)).tobytes()
+    bottom.paste(0, (0, 0, drawn.width, 10))
+    return same and whole.getpixel((3, 9)) == drawn.point(lambda _: 0).getpixel((0, 0)) and any(buffer)
+
+
 def _comes_through(mode: str, kind: str) -> bool:
-    drawn = Image.linear_gradient("L").crop((60, 60, 97, 79)).convert(mode)
-    encoded = io.BytesIO()
-    drawn.save(encoded, kind, compression="tiff_lzw")
+    drawn, encoded = _drawn(mode), io.BytesIO()
+    drawn.save(encoded, kind)
     buffer = bytearray(drawn.width * drawn.height * BYTES_A_PIXEL[mode])
     target = over(buffer, 0, mode, drawn.size)
     with Image.open(io.BytesIO(encoded.getvalue())) as image, Image.open(io.BytesIO(encoded.getvalue())) as reference:
         if not isinstance(image, ImageFile.ImageFile):
             return False
         decode_into(image, target)
-        expected = reference.copy()
-    bottom = over(buffer, drawn.width * BYTES_A_PIXEL[mode] * 9, mode, (drawn.width, 10))
-    same = mode != "RGB" or set(buffer[3::4]) == {255}
-    same &= target.tobytes() == expected.tobytes() and bottom.tobytes() == expected.crop((0, 9, *drawn.size)).tobytes()
-    bottom.paste(0, (0, 0, drawn.width, 10))
-    return same and target.getpixel((3, 9)) == expected.point(lambda _: 0).getpixel((0, 0)) and any(buffer)
+        return target.tobytes() == reference.tobytes() and (mode != "RGB" or set(buffer[3::4]) == {255})
+
+
+def _drawn(mode: str) -> Image.Image:
+    return Image.linear_gradient("L").crop((60, 60, 97, 79)).convert(mode)

@@ -117,7 +117,7 @@ class WholeSource(Source):
     def _decoded(self) -> Image.Image:
         """The picture as it is stored, or as much of it as the file holds."""
         # in huge pages, where Pillow can be told to
-        stored = Stored(self.image) if self.header.kind in JPEGS and mapped.can_map() else None
+        stored = Stored(self.image) if self.header.kind in JPEGS and mapped.can_decode("JPEG") else None
         try:
             if stored:
                 mapped.decode_into(self.image, stored.pixels)

@@ -31,7 +31,8 @@ def _because_of_its_kind(image: ImageFile.ImageFile, header: Header, has_scans: 
         return "an interlaced PNG", "save it without interlacing"
     if header.kind == "PNG" and getattr(image, "is_animated", False):
         return "an animated PNG", "save it as a single picture"
-    if header.kind != "TIFF" and not mapped.can_map():  # bands do without
+    decoder = "JPEG" if header.kind in JPEGS else header.kind
+    if decoder != "TIFF" and not mapped.can_decode(decoder):  # bands do without
         return "read by another Pillow than ours", "install the one in requirements.txt"
     return None
 

@@ -6,7 +6,6 @@ decoding would change, escaped as `~XX`. (`?` and `#` are among it: API Gateway'
 `?`.) The escape is reversible and no two keys share a stored name.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,7 +80,7 @@ class SourceVersion:
     def fingerprint(self) -> str:
         """A short text that differs whenever a listing would show another version (listings know no version ids)."""
         text = f"{self.etag} {self.last_modified.isoformat()} {self.size}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _sha256(text)[:16]
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class ImageKey:
     @property
     def short_name(self) -> str:
         """The stored name, or what stands for it where it is too long: `~l` opens no escape, so no stored name looks like this."""
-        return self.name if self.is_storable else f"~long/{hashlib.sha256(self.name.encode()).hexdigest()}"
+        return self.name if self.is_storable else f"~long/{_sha256(self.name)}"
 
     @property
     def pointer(self) -> str:
@@ -165,7 +164,7 @@ class Generation:
     @property
     def folder(self) -> str:
         """In the zoom store; two hex digits first, so that S3 spreads the load of many images over many prefixes."""
-        return f"_tiles/{hashlib.sha256(self.id.encode()).hexdigest()[:2]}/{self.id}"
+        return f"_tiles/{_sha256(self.id)[:2]}/{self.id}"
 
     @property
     def descriptor(self) -> str:
@@ -190,3 +189,9 @@ class Generation:
     def note(self) -> str:
         """In the metadata store: the sweep's note, there while the generation is not, or no longer, the one on show."""
         return f"{self.NOTES}{self.id}.json"
+
+
+def _sha256(text: str) -> str:
+    import hashlib  # it loads OpenSSL, and `tile` does without
+
+    return hashlib.sha256(text.encode()).hexdigest()
