@@ -16,6 +16,7 @@ from lambdazoom.model.keys import LEAF, MAX_NAME_BYTES, ImageKey, SourceVersion,
 ROOT = "_lambdazoom/"
 INDEX = f"{ROOT}settled/"
 ASIDE = f"{ROOT}aside/"  # of images whose name the index can't bear
+LISTS = ("newest", "active", "failed", "ignored")
 
 PUBLISHED, FAILED, UNFINISHED, IGNORED = "p", "f", "u", "i"  # of tiles; UNFINISHED is a failure that time may mend
 DESCRIBED, GIVEN_UP, OWED = "d", "n", "o"  # of metadata
@@ -151,6 +152,11 @@ def list_entry(image: ImageKey, kind: str, seen_at: datetime) -> str:
 def listed_at(kind: str, seen_at: datetime) -> str:
     """What the entries of that moment (milliseconds) begin with; those of later ones stand before it in the list."""
     return f"{ROOT}{kind}/{inverted_time(seen_at)}"
+
+
+def in_all_lists(name: str, kind: str) -> tuple[str, ...]:
+    """What a list's entry would be called in each of them."""
+    return tuple(name.replace(f"{ROOT}{kind}/", f"{ROOT}{each}/", 1) for each in LISTS)
 
 
 def listed_record(name: str, kind: str) -> str:

@@ -14,6 +14,7 @@ from lambdazoom.model.prices import Requests
 T = TypeVar("T")
 
 SCHEMA = 1
+REMOVING = "removing"  # the stage of a run that takes away what was published of a source that is gone
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)  # a run that works writes progress every 5 s at most
 
 
@@ -75,7 +76,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: `done` tiles of `total`, at `stage` ("reading", "tiling", ...)."""
+    """How far a run is: `done` tiles of `total`, at `stage` ("reading", "tiling", REMOVING, ...)."""
 
     stage: str
     done: int = 0
@@ -165,6 +166,11 @@ class ImageRecord:
     def is_alive(self, now: datetime) -> bool:
         """Whether a run is at work and was heard of lately."""
         return self.heartbeat_at is not None and now - self.heartbeat_at < HEARTBEAT_TIMEOUT
+
+    @property
+    def is_being_removed(self) -> bool:
+        """Whether a run began to take away what was published; it may have died over it."""
+        return self.progress is not None and self.progress.stage == REMOVING
 
     @property
     def complaints(self) -> tuple[str, ...]:

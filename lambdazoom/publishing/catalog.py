@@ -204,5 +204,6 @@ def _metadata_letter(step: Step | None) -> str:
 
 
 def _discard(names: set[str], store: Store) -> None:
-    for name in sorted(names):
+    """Take entries away: those of the index first, and that of the active ones, by which a crash is found, last."""
+    for name in sorted(names, reverse=True):
         store.discard(name)

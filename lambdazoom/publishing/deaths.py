@@ -14,9 +14,12 @@ from lambdazoom.publishing.workspace import Workspace
 
 
 def lay_down(image: ImageKey, run: str, workspace: Workspace) -> None:
-    """Leave a record that does not look alive: the run was stopped, and nothing speaks against the image. Raises StorageError."""
+    """Leave a record that does not look alive: the run was stopped, and nothing speaks against the image. Raises StorageError.
+
+    What it was removing stays in the list of active ones, where it is found.
+    """
     kept = catalog.find_kept(image, workspace.metadata)
-    if kept and kept.record.run == run:
+    if kept and kept.record.run == run and not kept.record.is_being_removed:
         catalog.save(kept.record.at_rest(), kept, workspace.metadata)
 
 

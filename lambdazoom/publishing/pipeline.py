@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
-from lambdazoom.model.records import ImageRecord, Progress, Step
+from lambdazoom.model.records import REMOVING, ImageRecord, Progress, Step
 from lambdazoom.model.wishes import HINT, Wish
 from lambdazoom.publishing import catalog, deaths, documents, generations, owners
 from lambdazoom.publishing.catalog import Kept
@@ -203,7 +203,8 @@ class _Run:
     def _opening_record(self, look: Look, current: SourceObject) -> ImageRecord:
         now = self.workspace.now()
         known = look.record or ImageRecord(self.image.key, current.version, seen_at=now)
-        cut_short = 0 if self.wish.tries_again else known.cut_short + bool(known.run and known.run != self.id)
+        is_killed = bool(known.run) and known.run != self.id and not known.is_being_removed
+        cut_short = 0 if self.wish.tries_again else known.cut_short + is_killed
         opening = replace(known, attempts=known.attempts + 1, cut_short=cut_short, run=self.id, owner=owners.this_process())
         return replace(opening, started_at=now, heartbeat_at=now, progress=Progress("reading"))
 
@@ -271,17 +272,26 @@ class _Run:
         self.made = None
 
     def _withdraw(self, look: Look) -> bool:
-        """The source is gone: so goes what is published; True if nothing was left of it."""
+        """The source is gone: so goes what is published; True if nothing was left of it, be it in the index."""
+        kept = look.kept if look.kept and not look.kept.record.removed_at else None
+        if kept and not kept.record.is_being_removed:
+            # it is in the list of active ones from here on: whoever looks next ends it if we don't, though it be put back meanwhile
+            kept = catalog.save(self._removal_record(kept.record), kept, self.workspace.metadata)
         if look.pointer:
             self._unpublish(look, look.pointer)
         if look.described:
             self.workspace.metadata.delete(self.image.metadata, look.described.etag)
-        if look.pointer or look.described:
-            self.acted = True
-            return False
-        if look.kept:
-            self._close_record(look.kept)
+        self.acted = self.acted or bool(look.pointer or look.described)
+        if kept:
+            self._close_record(kept)
+        if kept or look.pointer or look.described:
+            return False  # it may be back, and whoever saw that has left it to us
+        catalog.mend(self.image, set(), self.workspace.metadata)
         return True
+
+    def _removal_record(self, record: ImageRecord) -> ImageRecord:
+        now = self.workspace.now()
+        return replace(record, run=self.id, owner=owners.this_process(), started_at=now, heartbeat_at=now, progress=Progress(REMOVING))
 
     def _unpublish(self, look: Look, pointer: str) -> None:
         if look.shown:
@@ -290,8 +300,6 @@ class _Run:
 
     def _close_record(self, kept: Kept) -> None:
         record = kept.record
-        if record.removed_at:
-            return
         if record.tiles is not None:
             catalog.forget(kept, self.workspace.metadata)
             return

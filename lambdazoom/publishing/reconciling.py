@@ -137,8 +137,8 @@ def survey(workspace: Workspace, told: Callable[[int], None] = lambda _: None, t
         for pair in _lost(pairs, workspace) if thorough else pairs:
             if thorough and pair.source:
                 result.add(Found(Finding.LOST, pair.key, pair.source.version.size))
-        for key in runs.unmet():
-            result.add(Found(Finding.ORPHANED, key))
+        for found in runs.unmet():
+            result.add(found)
         told(result.images)
     except BaseException:
         result.__exit__(None, None, None)
@@ -151,7 +151,7 @@ class _Runs:
 
     def __init__(self, workspace: Workspace, result: Survey) -> None:
         self.alive: set[str] = set()
-        self.dead: dict[str, str] = {}
+        self.dead: dict[str, tuple[str, ...]] = {}  # by key: what the lists' entries may be called
         self._met: set[str] = set()
         now = workspace.now()
         a_day_old = entries.listed_at("active", now - LONGEST_RUN)
@@ -159,24 +159,26 @@ class _Runs:
             key = record.key if record else entries.key_of_record(entries.listed_record(name, "active"))
             if key is None:
                 continue  # of a name that is too long, without a record: it can't be found out any more, and shows nowhere
+            names = entries.in_all_lists(name, "active")
             if record is None:
                 if name > a_day_old:  # whoever put a younger one may be about to write its record, which nothing else would lead to
-                    result.add(Found(Finding.UNTIDY, key, names=(name,)))
+                    result.add(Found(Finding.UNTIDY, key, names=names))
             elif record.is_alive(now):
                 self.alive.add(key)
             else:
-                self.dead[key] = name
+                self.dead[key] = names
 
-    def met(self, key: str) -> str | None:
-        """The entry of a dead run at this image, if there is one."""
-        name = self.dead.get(key)
-        if name:
+    def met(self, key: str) -> tuple[str, ...]:
+        """The entries of a dead run at this image, if there is one."""
+        names = self.dead.get(key, ())
+        if names:
             self._met.add(key)
-        return name
+        return names
 
-    def unmet(self) -> Iterator[str]:
+    def unmet(self) -> Iterator[Found]:
         """Images of dead runs that neither the source nor the index knows."""
-        return iter(sorted(self.dead.keys() - self._met))
+        for key in sorted(self.dead.keys() - self._met):
+            yield Found(Finding.ORPHANED, key, names=self.dead[key])
 
 
 def _look_at_all(pairs: Iterable[Pair], runs: _Runs, recipe: str, result: Survey, told: Callable[[int], None]) -> Iterator[Pair]:
@@ -188,10 +190,10 @@ def _look_at_all(pairs: Iterable[Pair], runs: _Runs, recipe: str, result: Survey
         if pair.key in runs.alive:
             result.processing += 1
             continue
-        finding = _finding(pair, dead_run is not None, entries.recipe_hash(recipe))
+        finding = _finding(pair, bool(dead_run), entries.recipe_hash(recipe))
         if finding:
-            names = [entry.name for entry in pair.entries] + ([dead_run] if dead_run else [])
-            result.add(Found(finding, pair.key, pair.source.version.size if pair.source else 0, tuple(names)))
+            names = (*(entry.name for entry in pair.entries), *dead_run)
+            result.add(Found(finding, pair.key, pair.source.version.size if pair.source else 0, names))
         elif pair.entries[0].mark.tiles == entries.PUBLISHED:
             yield pair
 
