@@ -50,6 +50,15 @@ def test_the_words_below_a_tile_are_not_cut_in_a_letter(browser: Browser, serve:
 
 
 @each_device
+def test_a_name_is_read_out_whole_though_its_halves_may_be_cut(browser: Browser, serve: Serve, publish: Publish, device: str) -> None:
+    publish("a-photo-of-the-harbour-0815.jpg")
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(address)
+        expect(page.locator(".card-link")).to_have_accessible_name("a-photo-of-the-harbour-0815.jpg")
+
+
+@each_device
 def test_the_footers_words_stand_on_one_line(browser: Browser, serve: Serve, workspace: Workspace, device: str) -> None:
     with serve() as address, browser.new_context(**DEVICES[device]) as context:
         page = context.new_page()
