@@ -74,6 +74,27 @@ def publications_cut_short(content: Content, cut_short: CutShort) -> Iterator[Hi
             return
 
 
+def test_tiles_that_are_half_gone_are_never_published(content: Content) -> None:
+    """The source goes while they are made, and is back when a store has failed in the middle of taking them away."""
+    for operations in itertools.count(1):
+        history = History(World(Publishing.tools, is_versioned=False))
+        history.holds(content)
+        run = history.settling()
+        while not list(history.zoom.list("_tiles/")) and not run.is_over:
+            run.move(1)
+        run.move(1)
+        history.holds(None)
+        run.break_operation(ANSWER_LOST, operations)
+        run.move(operations)
+        history.holds(content)
+        run.move()
+        history.settle()
+        if content.colour:
+            history.require_whole(history.shown)
+        if run.operations < operations:
+            return
+
+
 def test_what_is_put_back_is_shown_again(content: Content, cut_short: CutShort) -> None:
     count = 0
     for history in removals_cut_short(content, cut_short):

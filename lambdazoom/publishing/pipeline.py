@@ -267,9 +267,9 @@ class _Run:
 
     def _drop(self) -> None:
         """Forget what was made; its tiles go at once, unless the pointer may yet move to them: then they are left to the sweep."""
-        if self.made and self.made.generation and not self.offered:
-            generations.discard(self.made.generation.generation, self.made.generation.pyramid, self.workspace)
-        self.made = None
+        made, self.made = self.made, None  # first: of what is half gone nothing may be published, should the store fail now
+        if made and made.generation and not self.offered:
+            generations.discard(made.generation.generation, made.generation.pyramid, self.workspace)
 
     def _withdraw(self, look: Look) -> bool:
         """The source is gone: so goes what is published; True if nothing was left of it, be it in the index."""
