@@ -24,6 +24,7 @@ from lambdazoom.publishing import raws
 if TYPE_CHECKING:
     from lambdazoom.metadata.exiftool import ExifTool
 
+_RESERVE_BYTES = 4 << 20  # of address space, never written to: taking away what is unfinished needs some when all is used up
 _UNFINISHED_BYTES = 100  # of the image's name, in that of the unfinished folder
 
 
@@ -98,6 +99,7 @@ def _exiftool(configured: Path | None) -> "ExifTool":
 def _unfinished(folder: Path, stem: str, pyramid: Pyramid) -> Iterator[Path]:
     """A folder beside the finished one, with one for each level in it; it goes, unless it was renamed."""
     start = stem.encode(errors="surrogateescape")[:_UNFINISHED_BYTES].decode(errors="ignore")
+    reserve = bytearray(_RESERVE_BYTES)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{start}_files-", dir=folder))
@@ -107,6 +109,7 @@ def _unfinished(folder: Path, stem: str, pyramid: Pyramid) -> Iterator[Path]:
                 (unfinished / str(level.index)).mkdir()
             yield unfinished
         finally:
+            del reserve
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"{display_name(str(error.filename or folder))}: {error.strerror or error}.") from error
