@@ -22,6 +22,7 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import generations
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
+from tests.tiling import peak_of_tiling
 
 pytestmark = pytest.mark.long  # each measures a process of its own: a minute together
 
@@ -192,15 +193,10 @@ def test_the_command_refuses_before_it_decodes(tmp_path: Path) -> None:
 def test_a_header_that_lies_takes_no_memory(tmp_path: Path) -> None:
     """libjpeg makes up what a JPEG lacks before its end: of these few kilobytes it would make 2.4 gigabytes."""
     path = claiming(tmp_path / "atlas.jpg", 30_000, 20_000)
-    program = (
-        "import sys; from lambdazoom.cli import main; from lambdazoom.imaging.memory import peak_memory\n"
-        "code = main(sys.argv[1:]); print(peak_memory()); sys.exit(code)"
-    )
-    command = [sys.executable, "-c", program, "tile", str(path), str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    peak, done = peak_of_tiling(path)
     assert done.returncode == 1
     assert done.stderr.startswith("lambdazoom: atlas.jpg is cut off"), done.stderr
-    assert int(done.stdout) < 400 * MEBIBYTE
+    assert peak < 400 * MEBIBYTE
 
 
 def test_a_blank_page_that_is_hardly_any_bytes_is_read_bit_by_bit(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Tiles made by the way that the product takes, and by the plain one: Pillow's own decode, all pixels there before the first tile."""
 
 import io
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -101,6 +103,17 @@ def assert_same(found: Cut, expected: Cut) -> None:
     assert found.size == expected.size
     assert [place for place, data in sorted(expected.tiles.items()) if found.tiles.get(place) != data] == []
     assert found.thumbnail == expected.thumbnail
+
+
+def peak_of_tiling(path: Path) -> tuple[int, subprocess.CompletedProcess[str]]:
+    """The most memory that `tile` holds at once with this file, in bytes, and how it ended: in a process that has held nothing before."""
+    program = (
+        "import sys; from lambdazoom.cli import main; from lambdazoom.imaging.memory import peak_memory\n"
+        "code = main(sys.argv[1:]); print(peak_memory()); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, "tile", str(path), str(path.parent / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return int(done.stdout.splitlines()[-1]), done
 
 
 def threads_of_ours() -> list[str]:
