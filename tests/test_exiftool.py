@@ -144,9 +144,25 @@ def test_values_that_are_no_utf_8_are_read_as_valid_text(executable: Path, exift
 
 
 def test_numbers_that_json_has_no_word_for_stay_text(executable: Path, exiftool: ExifTool, tmp_path: Path) -> None:
-    nothing = {"-FNumber#=1/0", "-ExposureTime#=inf", "-XMP-exif:FNumber#=9e999", "-XMP-crs:Exposure2012=1e999"}
-    path = write(executable, draw(tmp_path / "picture.jpg"), *nothing)
-    json.dumps(exiftool.read(path).tags, allow_nan=False)
+    """The XMP is by hand: exiftool writes what is beyond its fractions as the greatest of them, 4294967295/1."""
+    picture = write(executable, draw(tmp_path / "picture.jpg"), "-FNumber#=1/0", "-ExposureTime#=inf")
+    sidecar = tmp_path / "sidecar.xmp"
+    given = 'exif:FNumber="9e999" exif:FocalLength="-9e999" exif:MaxApertureValue="inf" crs:Exposure2012="1e999" crs:Tint="NaN"'
+    names = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/"'
+    rdf = f'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description {names} {given}/></rdf:RDF>'
+    sidecar.write_text(f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{rdf}</x:xmpmeta>')
+    tags = {**exiftool.read(picture).tags, **exiftool.read(sidecar).tags}
+    expected = {
+        "EXIF:ExifIFD:FNumber": {"text": "inf"},
+        "EXIF:ExifIFD:ExposureTime": {"text": "inf"},
+        "XMP:XMP-exif:FNumber": {"text": "Inf", "number": "9e999"},
+        "XMP:XMP-exif:FocalLength": {"text": "-Inf mm", "number": "-9e999"},
+        "XMP:XMP-exif:MaxApertureValue": {"text": "Inf"},
+        "XMP:XMP-crs:Exposure2012": {"text": "1e999"},
+        "XMP:XMP-crs:Tint": {"text": "NaN"},
+    }
+    assert {key: tags[key] for key in expected} == expected
+    json.dumps(tags, allow_nan=False)
 
 
 def test_a_structure_that_is_nested_without_end_is_refused(exiftool: ExifTool, tmp_path: Path) -> None:
