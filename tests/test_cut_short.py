@@ -33,12 +33,11 @@ def killed(record: ImageRecord, workspace: Workspace) -> ImageRecord:
 def test_what_was_killed_twice_is_given_up_until_somebody_asks(workspace: Workspace, draw: Draw) -> None:
     draw(CAT.key)
     version = workspace.source.head(CAT.key).version
-    killed(ImageRecord(CAT.key, version, workspace.now(), attempts=2, cut_short=1), workspace)
+    at_work = killed(ImageRecord(CAT.key, version, workspace.now(), attempts=2, cut_short=1), workspace)
     record = settled(CAT, workspace)
-    since = f"{workspace.now() - timedelta(minutes=5):%H:%M}"
     assert record.state(workspace.now()) == State.FAILED
     assert record.complaints == (
-        f"No sign of life since {since} UTC; probably out of memory. Retry; if it stalls again, raise memory_size.",
+        f"No sign of life since {at_work.heartbeat_at:%H:%M} UTC; probably out of memory. Retry; if it stalls again, raise memory_size.",
     )
     assert not record.is_retryable
     assert record.metadata is not None
@@ -106,7 +105,7 @@ def test_after_kill_9_the_next_run_goes_on_at_once(environment: dict[str, str], 
     assert (record.state(workspace.now()), record.cut_short) == (State.PUBLISHED, 1)
 
 
-def test_nobody_is_thought_gone_who_runs_where_one_can_not_see(tmp_path: Path) -> None:
+def test_nobody_is_thought_gone_who_runs_where_one_can_not_see() -> None:
     mine = owners.this_process()
     here, _, rest = mine.partition(" ")
     assert mine
