@@ -43,7 +43,7 @@ def all_files(workspace: Workspace) -> dict[str, int]:
 
 
 class FullStore(FolderStore):
-    """A store whose disk is full from the tenth tile on."""
+    """A store whose disk is full after ten files."""
 
     writes = 0
 

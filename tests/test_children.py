@@ -74,7 +74,7 @@ def test_where_nothing_is_to_be_made_no_process_is_started(workspace: Workspace,
         settling(ImageKey("new.jpg"), Wish(), lambda _: None)
 
 
-def test_a_wish_is_passed_on(workspace: Workspace, draw: Draw, source: Path) -> None:
+def test_a_wish_is_passed_on(workspace: Workspace, draw: Draw) -> None:
     settling, cat = InChild(workspace), ImageKey("cat.jpg")
     path = draw(cat.key)
     whole = path.read_bytes()

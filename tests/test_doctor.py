@@ -140,7 +140,7 @@ def test_what_the_deployed_zip_lacks_is_named(deployed: Deployed, missing: str, 
     the_line(deployed.doctor(problems=True), Mark.PROBLEM, f"lacks {what}.", "Run `zappa update live` in the folder of LambdaZoom")
 
 
-def test_code_that_cannot_be_read_is_said_without_its_signature(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_cannot_be_read_is_said_without_its_signature(deployed: Deployed) -> None:
     boto3.client("lambda").update_function_code(FunctionName=deployed.function_name, ZipFile=b"this is no zip")
     line = the_line(deployed.doctor(), Mark.WARNING, "Not looked at: The function's code could not be read (BadZipFile")
     assert "Signature" not in line

@@ -188,10 +188,12 @@ def test_the_settings_are_told_without_secrets(workspace: Workspace) -> None:
 
 
 def test_the_former_addresses_lead_to_what_they_named(client: FlaskClient, publish: Publish) -> None:
+    publish("other.jpg")
     publish("trip/ä #1.jpg")
     assert client.get("/browse/").headers["Location"] == "/"
-    moved = client.get("/browse/" + quote("trip/ä #1.jpg"))
-    assert client.get(moved.headers["Location"]).status_code == 200
+    moved = client.get("/browse/" + quote("trip/ä #1.jpg"), follow_redirects=True)
+    assert (moved.status_code, moved.request.path) == (200, "/image/trip/ä ~231.jpg")
+    assert names(client.get("/list/").get_json()) == ["trip/ä ~231.jpg", "other.jpg"]
     assert names(client.get("/list/?limit=1").get_json()) == ["trip/ä ~231.jpg"]
 
 

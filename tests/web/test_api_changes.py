@@ -57,7 +57,7 @@ def test_all_that_failed_is_tried_again_at_once(program: Program, workspace: Wor
     wait_until(lambda: all(program.ask("GET", f"/api/images/{name}")["attempts"] == 2 for name in broken))
 
 
-def test_tiles_of_other_settings_are_made_anew_if_that_is_asked_for(program: Program, workspace: Workspace, publish: Publish) -> None:
+def test_tiles_of_other_settings_are_made_anew_if_that_is_asked_for(workspace: Workspace, publish: Publish) -> None:
     publish("cat.jpg", 600, 400)
     other = Program(create_app(lambda: replace(workspace, settings=replace(workspace.settings, tile_size=510))).test_client())
     other.ask("POST", "/api/images/cat.jpg/retry", {"recipe": True})

@@ -168,13 +168,6 @@ def test_our_own_scripts_and_styles_are_small() -> None:
     assert sum(len(gzip.compress(each)) for each in own) <= 60_000
 
 
-def test_the_former_addresses_lead_to_what_they_meant(client: FlaskClient, publish: Publish) -> None:
-    publish("trip/ä b.jpg")
-    assert client.get("/browse/").headers["Location"] == "/"
-    assert client.get("/browse/trip/ä b.jpg", follow_redirects=True).status_code == 200
-    assert client.get("/list/").json["images"][0]["name"] == "trip/ä b.jpg"  # type: ignore[index]
-
-
 def test_the_settings_are_shown_with_their_origin_and_no_secret(workspace: Workspace) -> None:
     client = create_app(lambda: guarded_by(workspace)).test_client()
     token = token_in(client.get("/sign-in").text)

@@ -22,7 +22,7 @@ from tests.waiting import wait_until
 from .uploading import MIB, jpeg
 
 SERVER = """
-import os, sys, threading
+import os, sys
 from lambdazoom.model.settings import Settings
 from lambdazoom.serving import run
 run(Settings.from_env(os.environ), "127.0.0.1", int(sys.argv[1]))

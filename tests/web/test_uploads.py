@@ -282,9 +282,11 @@ def test_upload_keys_are_keys_that_come_back_from_their_stored_names() -> None:
         assert upload_key(name) == name
 
 
-def test_every_answer_is_one_of_the_applications_own(workspace: Workspace) -> None:
+def test_where_a_setting_turns_uploads_off_it_is_named(workspace: Workspace, source: Path) -> None:
     off = replace(workspace, settings=replace(workspace.settings, manage_source="no"))
     program = Program(create_app(lambda: off).test_client())
     with pytest.raises(Refusal) as refused:
         program.begin("cat.jpg", 5)
+    assert (refused.value.status, refused.value.code) == (403, "not-allowed")
+    assert list(source.iterdir()) == []
     assert refused.value.message == "Uploading and deleting are off here. Set LAMBDAZOOM_MANAGE_SOURCE=yes to turn them on."
