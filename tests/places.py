@@ -1,12 +1,16 @@
 """Three places to work on, each kind behind the same few calls: folders, buckets, buckets below prefixes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote_plus
 
 import boto3
+import pytest
 
+from lambdazoom.model.settings import Settings
+from lambdazoom.publishing.workspace import Workspace, open_workspace
 from tests.zappa_function import stage_settings
 
 SETTINGS = stage_settings()["aws_environment_variables"]
@@ -91,6 +95,19 @@ class Buckets:
     def _entries(self, bucket: str):  # type: ignore[no-untyped-def]
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             yield from page.get("Contents", ())
+
+
+@pytest.fixture(params=["folders", "buckets"])
+def places(request: pytest.FixtureRequest) -> Places:
+    if request.param == "folders":
+        return Folders(request.getfixturevalue("tmp_path"))
+    return Buckets(request.getfixturevalue("aws"))
+
+
+@pytest.fixture
+def working(places: Places) -> Iterator[Workspace]:
+    with open_workspace(Settings.from_env(places.environment)).closing() as workspace:
+        yield workspace
 
 
 def object_event(places: Places, key: str, name: str = "ObjectCreated:Put", bucket: str | None = None) -> dict[str, object]:

@@ -26,7 +26,9 @@ from lambdazoom.publishing.repairing import ADDS, GONE, RemovalRefused, check_re
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import EMPTY, JSON
 from lambdazoom.storage.folder import FolderSource, FolderStore
-from tests.places import Buckets, Folders, Places
+from tests.places import Places
+from tests.places import places as places  # a fixture
+from tests.places import working as working  # a fixture
 from tests.test_acceptance import encoded
 from tests.test_entries import near
 from tests.test_keys import keys
@@ -35,19 +37,6 @@ NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 VERSION = SourceVersion("e", NOW, 3)
 MARK = Mark.of(VERSION, entries.PUBLISHED, entries.DESCRIBED, Recipe().fingerprint)
 IMAGE = encoded(300, 200)
-
-
-@pytest.fixture(params=["folders", "buckets"])
-def places(request: pytest.FixtureRequest) -> Places:
-    if request.param == "folders":
-        return Folders(request.getfixturevalue("tmp_path"))
-    return Buckets(request.getfixturevalue("aws"))
-
-
-@pytest.fixture
-def working(places: Places) -> Iterator[Workspace]:
-    with open_workspace(Settings.from_env(places.environment)).closing() as workspace:
-        yield workspace
 
 
 def differences(workspace: Workspace) -> dict[str, str]:

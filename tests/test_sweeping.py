@@ -1,7 +1,6 @@
 """The sweep and the scheduled look: what is due goes, what is shown stays, what was missed is found."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,22 +17,11 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import Swept, sweep
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import Headers
-from tests.places import Buckets, Folders, Places
+from tests.places import Folders, Places
+from tests.places import places as places  # a fixture
+from tests.places import working as working  # a fixture
 from tests.settling import CAT, later, tiles
 from tests.test_acceptance import encoded
-
-
-@pytest.fixture(params=["folders", "buckets"])
-def places(request: pytest.FixtureRequest) -> Places:
-    if request.param == "folders":
-        return Folders(request.getfixturevalue("tmp_path"))
-    return Buckets(request.getfixturevalue("aws"))
-
-
-@pytest.fixture
-def working(places: Places) -> Iterator[Workspace]:
-    with open_workspace(Settings.from_env(places.environment)).closing() as workspace:
-        yield workspace
 
 
 def test_a_replaced_generation_goes_after_the_grace_period_and_no_other(places: Places, working: Workspace) -> None:
