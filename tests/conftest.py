@@ -1,6 +1,7 @@
 """What the tests share: a workspace on three temporary folders, small images drawn on the spot, and a browser."""
 
 import gc
+import io
 import os
 import shutil
 import socket
@@ -162,6 +163,13 @@ def picture(width: int, height: int, seed: int = 1) -> Image.Image:
         pencil.line((step, 0, 0, step), fill=(step % 256, 90, 200), width=3)
         pencil.ellipse((step, step // 2, step + 30, step // 2 + 30), fill=(250, step % 200, 60))
     return drawn
+
+
+def encoded(width: int, height: int, format: str = "JPEG", exif: Image.Exif | None = None, seed: int = 1) -> bytes:  # noqa: A002
+    """The bytes of a file with such a picture."""
+    target = io.BytesIO()
+    picture(width, height, seed).save(target, format, exif=exif or Image.Exif())
+    return target.getvalue()
 
 
 def write_bad_files(source: Path) -> dict[str, str]:

@@ -27,6 +27,22 @@ from tests.waiting import wait_until
 LARGE = ImageKey("large.png")
 
 
+class Silent:
+    """A listener that only counts."""
+
+    def __init__(self) -> None:
+        self.finished_keys: list[str] = []
+
+    def progress(self, image: ImageKey, progress: Progress) -> None:
+        pass
+
+    def finished(self, image: ImageKey, record: ImageRecord | None) -> None:
+        self.finished_keys.append(image.key)
+
+    def failed(self, image: ImageKey, error: LambdaZoomError) -> None:
+        pass
+
+
 @dataclass
 class Heard:
     """A listener that remembers."""

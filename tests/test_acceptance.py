@@ -1,6 +1,5 @@
 """One script, unchanged, on three folders and on three buckets: from an event through Zappa's handler to Chromium at the bottom."""
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from lambdazoom.model.keys import stored_name
-from tests.conftest import picture
+from tests.conftest import encoded
 from tests.gateway import REST_HOST, gateway, rest_event, sign_in
 from tests.places import Buckets, Folders, Places, object_event
 from tests.zappa_function import PASSWORD, FunctionError, ZappaFunction
@@ -31,12 +30,6 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> Places:
 def function(places: Places, zappa_settings: Path, tmp_path: Path) -> Iterator[ZappaFunction]:
     with ZappaFunction(zappa_settings, places.environment, tmp_path / "function.log") as running:
         yield running
-
-
-def encoded(width: int, height: int, format: str = "JPEG", exif: Image.Exif | None = None) -> bytes:  # noqa: A002
-    target = io.BytesIO()
-    picture(width, height).save(target, format, exif=exif or Image.Exif())
-    return target.getvalue()
 
 
 def with_gps() -> Image.Exif:

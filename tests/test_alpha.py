@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lambdazoom.model.geometry import Pyramid, Recipe
+from tests.converted import CONVERTED, glass, write
 from tests.streams import mosaic
-from tests.test_finishing import CONVERTED, glass, write
 from tests.tiling import BAND_BY_BAND, ROW_BY_ROW, WHOLE, Cut, assert_same, cut, cut_picture
 
 PNG, WEBP = Recipe(format="png"), Recipe(format="webp")

@@ -1,7 +1,7 @@
 """Records in a store: saved if unchanged, found by key, by time and by what became of them."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +9,17 @@ import pytest
 
 from lambdazoom.model.entries import list_entry
 from lambdazoom.model.errors import Conflict, CorruptImage, StorageError
-from lambdazoom.model.keys import ImageKey, SourceVersion
-from lambdazoom.model.records import Caption, ImageRecord, Outcome, Progress, State, Step
+from lambdazoom.model.keys import ImageKey
+from lambdazoom.model.records import Caption, Outcome, Progress, State, Step
 from lambdazoom.publishing import catalog
 from lambdazoom.storage.base import EMPTY, JSON
 from lambdazoom.storage.folder import FolderStore
-
-NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
-DONE = Step(Outcome.DONE)
+from tests.records import DONE, NOW, record
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "metadata")
-
-
-def record(key: str = "trip/cat.jpg", minutes: int = 0, **values: Any) -> ImageRecord:
-    version = SourceVersion("1-2-3", NOW, 2, "v1")
-    return ImageRecord(key, version, NOW + timedelta(minutes=minutes), **values)
 
 
 def test_a_record_comes_back_as_it_was_written(store: FolderStore) -> None:

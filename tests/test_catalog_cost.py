@@ -23,7 +23,7 @@ from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.effort import spending
 from lambdazoom.web.application import create_app
 from tests.faulty_s3 import faulty_s3
-from tests.test_catalog import NOW, record
+from tests.records import NOW, record
 
 pytestmark = pytest.mark.long
 

@@ -17,13 +17,8 @@ import pytest
 
 from lambdazoom import __version__
 from lambdazoom.cli import COMMANDS, commands
+from tests.commands import lambdazoom
 from tests.conftest import Draw, free_port, picture
-
-
-def lambdazoom(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lambdazoom", *map(str, arguments)]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LAMBDAZOOM_")}
-    return subprocess.run(command, env={**clean, **(environment or {})}, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.fixture

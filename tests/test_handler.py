@@ -16,8 +16,8 @@ from lambdazoom.model.records import ImageRecord, Progress, State
 from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.workspace import Workspace, open_workspace
+from tests.conftest import encoded
 from tests.places import Folders, object_event
-from tests.test_acceptance import encoded
 
 
 @dataclass

@@ -24,8 +24,8 @@ from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.base import Headers
 from lambdazoom.storage.folder import FolderSource, FolderStore
 from tests.conftest import Draw, picture
+from tests.crews import Silent
 from tests.settling import CAT, failing, later, notes, patient, settled, shown, tiles, tiles_of
-from tests.test_robustness import Silent
 from tests.waiting import wait_until
 
 # failures

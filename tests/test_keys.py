@@ -4,38 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import example, given
-from hypothesis import strategies as st
 
 from lambdazoom.model.entries import list_entry
 from lambdazoom.model.keys import Generation, ImageKey, inverted_time, is_hidden, key_of, stored_name
-
-# what S3 and file systems allow and URLs mangle, more often than chance would give it
-troublesome = st.sampled_from(
-    [
-        "/",
-        "//",
-        ".",
-        "..",
-        "./",
-        "~",
-        "~-",
-        "?",
-        "#",
-        "~2E",
-        "%",
-        "%2F",
-        "\\",
-        "\n",
-        "\x7f",
-        "_tiles",
-        "_lambdazoom",
-        "é",
-        "e\u0301",
-        "\udcff",
-        "\x85",
-    ]
-)
-keys = st.lists(st.one_of(troublesome, st.text(st.characters(exclude_categories=["Cs"]), max_size=6)), max_size=8).map("".join)
+from tests.any_keys import keys
 
 
 @given(keys)

@@ -16,11 +16,10 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import JSON
 from lambdazoom.storage.folder import FolderStore
-from tests.conftest import Draw
+from tests.conftest import Draw, encoded
 from tests.faulty_s3 import SLOW_DOWN, faulty_s3
 from tests.places import Buckets
-from tests.test_acceptance import encoded
-from tests.test_catalog import record
+from tests.records import record
 
 CAT = ImageKey("trip/cat.jpg")
 

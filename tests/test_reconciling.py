@@ -26,12 +26,11 @@ from lambdazoom.publishing.repairing import ADDS, GONE, RemovalRefused, check_re
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import EMPTY, JSON
 from lambdazoom.storage.folder import FolderSource, FolderStore
+from tests.any_keys import keys, near
+from tests.conftest import encoded
 from tests.places import Places
 from tests.places import places as places  # a fixture
 from tests.places import working as working  # a fixture
-from tests.test_acceptance import encoded
-from tests.test_entries import near
-from tests.test_keys import keys
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 VERSION = SourceVersion("e", NOW, 3)

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from lambdazoom.metadata.exiftool import ExifTool
-from lambdazoom.model.errors import LambdaZoomError, StorageError
+from lambdazoom.model.errors import StorageError
 from lambdazoom.model.keys import ImageKey
-from lambdazoom.model.records import ImageRecord, Progress, State
+from lambdazoom.model.records import ImageRecord, State
 from lambdazoom.publishing import catalog, documents, generations, pipeline, workers
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workers import Workers
@@ -29,27 +29,12 @@ from lambdazoom.storage.folder import FolderSource, FolderStore
 from lambdazoom.storage.watch import Watch
 from samples import draw as samples
 from tests.conftest import Draw, picture
+from tests.crews import Silent
 from tests.decoding import decode
 from tests.settling import settled
 from tests.waiting import wait_until
 
 CAT = ImageKey("cat.jpg")
-
-
-class Silent:
-    """A listener that only counts."""
-
-    def __init__(self) -> None:
-        self.finished_keys: list[str] = []
-
-    def progress(self, image: ImageKey, progress: Progress) -> None:
-        pass
-
-    def finished(self, image: ImageKey, record: ImageRecord | None) -> None:
-        self.finished_keys.append(image.key)
-
-    def failed(self, image: ImageKey, error: LambdaZoomError) -> None:
-        pass
 
 
 def test_a_writer_that_opens_a_file_while_it_is_looked_at_does_not_end_the_service(tmp_path: Path) -> None:

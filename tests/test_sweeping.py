@@ -17,11 +17,11 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import Swept, sweep
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import Headers
+from tests.conftest import encoded
 from tests.places import Folders, Places
 from tests.places import places as places  # a fixture
 from tests.places import working as working  # a fixture
 from tests.settling import CAT, later, tiles
-from tests.test_acceptance import encoded
 
 
 def test_a_replaced_generation_goes_after_the_grace_period_and_no_other(places: Places, working: Workspace) -> None:

@@ -21,12 +21,11 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.reconciling import Finding, Found
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.effort import spending
-from tests.conftest import Draw
+from tests.commands import lambdazoom
+from tests.conftest import Draw, encoded
 from tests.places import Buckets
 from tests.quiet_server import QuietHandler, serving
-from tests.test_acceptance import encoded
-from tests.test_catalog import DONE, NOW, record
-from tests.test_cli import lambdazoom
+from tests.records import DONE, NOW, record
 from tests.zappa_function import ZappaFunction, write_python_settings
 
 

@@ -1,6 +1,5 @@
 """Many events at once, and many in a row, on moto's server: nothing lost, nothing twice, nothing left behind."""
 
-import io
 import queue
 import random
 import re
@@ -19,7 +18,7 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import catalog, generations
 from lambdazoom.publishing.workspace import open_workspace
 from lambdazoom.storage.base import Store
-from tests.conftest import picture
+from tests.conftest import encoded
 from tests.places import BUCKETS, Buckets, object_event
 from tests.zappa_function import ZappaFunction, write_python_settings
 
@@ -28,18 +27,12 @@ pytestmark = pytest.mark.long
 IMAGES, WORKERS = 200, 8
 
 
-def jpeg(width: int, height: int, seed: int) -> bytes:
-    target = io.BytesIO()
-    picture(width, height, seed).save(target, "JPEG")
-    return target.getvalue()
-
-
 def test_two_hundred_images_at_once_are_each_published_once(moto_process: str, tmp_path: Path) -> None:
     places = Buckets(moto_process)
     settings = write_python_settings(tmp_path)
     keys = [f"batch/{number % 7}/{number}.jpg" for number in range(IMAGES)]
     for number, key in enumerate(keys):
-        places.put(key, jpeg(300 + number, 400, number))
+        places.put(key, encoded(300 + number, 400, seed=number))
     events = [object_event(places, key) for key in keys]
     events += random.Random(1).sample(events, 60)  # S3 delivers at least once
     random.Random(2).shuffle(events)
@@ -92,7 +85,7 @@ def test_five_hundred_images_in_one_process_leave_memory_and_descriptors_as_they
     places = Buckets(moto_process)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    data = [jpeg(700, 500, seed) for seed in range(5)]
+    data = [encoded(700, 500, seed=seed) for seed in range(5)]
     with ZappaFunction(write_python_settings(tmp_path), {**places.environment, "TMPDIR": str(temporary)}, tmp_path / "log") as function:
         seen = []
         for number in range(500):
@@ -123,7 +116,7 @@ def test_no_object_is_written_by_more_than_one_image(moto_process: str, tmp_path
     settings = write_python_settings(tmp_path)
     keys = [f"{number}.jpg" for number in range(24)]
     for number, key in enumerate(keys):
-        places.put(key, jpeg(500 + number, 400, number))
+        places.put(key, encoded(500 + number, 400, seed=number))
     with (
         ZappaFunction(settings, places.environment, tmp_path / "1.log") as one,
         ZappaFunction(settings, places.environment, tmp_path / "2.log") as other,

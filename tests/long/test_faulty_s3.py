@@ -16,8 +16,8 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import catalog, generations
 from lambdazoom.publishing.reconciling import survey
 from lambdazoom.publishing.workspace import open_workspace
+from tests.conftest import encoded
 from tests.faulty_s3 import FAULTS, faulty_s3
-from tests.long.test_events import jpeg
 from tests.places import BUCKETS, Buckets, object_event
 from tests.zappa_function import FunctionError, ZappaFunction, write_python_settings
 
@@ -34,7 +34,7 @@ def test_fifty_images_end_published_though_every_fifth_answer_is_wrong(
     sizes = random.Random(3)
     keys = {f"mixed/{number}.jpg": (sizes.randint(40, 2400), sizes.randint(30, 1600)) for number in range(IMAGES)}
     for number, (key, (width, height)) in enumerate(keys.items()):
-        places.put(key, jpeg(width, height, number))
+        places.put(key, encoded(width, height, seed=number))
     settings = write_python_settings(tmp_path)
     repeats: Counter[int] = Counter()
     with faulty_s3(moto_process, SHARE, seed=7) as (endpoint, faults):

@@ -16,7 +16,7 @@ from lambdazoom.publishing import catalog
 from lambdazoom.publishing.reconciling import Finding, survey
 from lambdazoom.publishing.repairing import repair
 from lambdazoom.publishing.workspace import open_workspace
-from tests.long.test_events import jpeg
+from tests.conftest import encoded
 from tests.places import Buckets, object_event
 from tests.zappa_function import ZappaFunction, write_python_settings
 
@@ -38,7 +38,7 @@ def test_two_thousand_images_are_each_published_once_in_flat_memory(
     moto_process: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     places = Buckets(moto_process)
-    data = [jpeg(60 + seed, 48, seed) for seed in range(40)]
+    data = [encoded(60 + seed, 48, seed=seed) for seed in range(40)]
     keys = [f"soak/{number % 13}/{number:04d}.jpg" for number in range(IMAGES)]
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda number: places.put(keys[number], data[number % 40]), range(IMAGES)))

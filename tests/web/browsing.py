@@ -1,13 +1,31 @@
 """What browser tests share: an application served on this machine, and what is done and seen on its pages."""
 
+import functools
+import http.server
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, Request, Response
 from waitress.server import create_server
+
+DEVICES: dict[str, dict[str, Any]] = {
+    "desk": {"viewport": {"width": 1280, "height": 800}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+}
+each_device = pytest.mark.parametrize("device", DEVICES)
+
+DROP = """async ([input, target]) => {
+  const carried = new DataTransfer();
+  for (const file of input.files) carried.items.add(file);
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    target.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+  }
+}"""
 
 TILE = re.compile(r"_files/(\d+)/\d+_\d+\.jpg\?v=")
 
@@ -25,6 +43,25 @@ def served(application: Callable[..., Any], prefix: str = "") -> Iterator[str]:
         # in the server's own thread, or it would wait for sockets that are closed under its feet; it may wake by itself before we ring
         with suppress(OSError):
             server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
+        thread.join()
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    """`python -m http.server`, but that it keeps its log to itself."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
+        pass
+
+
+@pytest.fixture
+def plain_server(tmp_path: Path) -> Iterator[str]:
+    """Another site: a plain file server over the test's folder."""
+    handler = functools.partial(QuietFiles, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
         thread.join()
 
 
@@ -54,6 +91,15 @@ def wait_for_view(page: Page) -> None:
     page.wait_for_selector(".openseadragon-canvas canvas")
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(700)
+
+
+def drop(page: Page, files: Path) -> None:
+    """Drop all files of a folder onto the page, as a file manager would."""
+    attributes = "{type: 'file', multiple: true, id: 'disk', hidden: true}"
+    page.evaluate(f"document.body.append(Object.assign(document.createElement('input'), {attributes}))")
+    page.locator("#disk").set_input_files(sorted(files.iterdir()))
+    page.evaluate(DROP, [page.locator("#disk").element_handle(), page.locator("body").element_handle()])
+    page.evaluate("document.getElementById('disk').remove()")
 
 
 def sign_out(page: Page) -> Locator:

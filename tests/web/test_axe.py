@@ -14,18 +14,13 @@ from lambdazoom.web import opening
 from tests.zappa_function import PASSWORD
 
 from .axe import complaints
-from .browsing import sign_out
+from .browsing import DEVICES, each_device, sign_out
 from .conftest import Publish, Serve
 from .guarding import guarded_by
 from .records import FAILED, record, tiling
 
-DEVICES: dict[str, dict[str, Any]] = {
-    "desk": {"viewport": {"width": 1280, "height": 800}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
-}
 PAGES = ["/", "/?show=failed", "/?q=cat", "/?q=nothing", "/activity/", "/info/", "/image/busy.jpg", "/image/scan.tif", "/image/none.jpg"]
 
-each_device = pytest.mark.parametrize("device", DEVICES)
 each_theme = pytest.mark.parametrize("theme", ["light", "dark"])
 
 

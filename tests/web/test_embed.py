@@ -1,12 +1,9 @@
 """The embed snippet: on a bare page of another origin it shows the image from public tiles, down to the last pixel."""
 
-import functools
 import html
-import http.server
 import io
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +26,8 @@ from lambdazoom.web.application import create_app
 from tests.conftest import picture
 
 from .browsing import Witness, snippet, wait_for_view, zoomed_into
+from .browsing import plain_server as plain_server  # a fixture
 from .conftest import Serve
-from .test_other_readers import QuietHandler
 
 KEY = "trip/a b+ä?.jpg"
 
@@ -51,19 +48,8 @@ def workspace(make_bucket: Callable[[str], str], aws: str) -> Iterator[Workspace
         yield opened
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[str]:
-    """Another site, of plain files."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(tmp_path))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
 def test_the_snippet_works_on_a_bare_page_of_another_origin(
-    application: Flask, workspace: Workspace, serve: Serve, elsewhere: str, browser: Browser, tmp_path: Path
+    application: Flask, workspace: Workspace, serve: Serve, plain_server: str, browser: Browser, tmp_path: Path
 ) -> None:
     with serve() as address:
         page = browser.new_page()
@@ -71,7 +57,7 @@ def test_the_snippet_works_on_a_bare_page_of_another_origin(
         page.locator("a.card-link").click()
         page.wait_for_url("**/image/**")
         (tmp_path / "site.html").write_text(snippet(page, page.url), "utf-8")
-        witness = zoomed_into(page, f"{elsewhere}/site.html")
+        witness = zoomed_into(page, f"{plain_server}/site.html")
         page.close()
     tiles = [answer for answer in witness.answers if "/image_files/" in answer.url]
     assert max(int(re.findall(r"/image_files/(\d+)/", answer.url)[0]) for answer in tiles) == 11
@@ -80,7 +66,7 @@ def test_the_snippet_works_on_a_bare_page_of_another_origin(
 
 
 def test_the_snippet_shows_what_is_transparent_in_webp_tiles(
-    application: Flask, workspace: Workspace, serve: Serve, elsewhere: str, browser: Browser, tmp_path: Path
+    application: Flask, workspace: Workspace, serve: Serve, plain_server: str, browser: Browser, tmp_path: Path
 ) -> None:
     """On a white page half-transparent red is pink, and nowhere laid on twice."""
     glass, data = ImageKey("glass.tif"), io.BytesIO()
@@ -91,7 +77,7 @@ def test_the_snippet_shows_what_is_transparent_in_webp_tiles(
     with serve() as address, browser.new_context(viewport={"width": 720, "height": 500}) as context:
         page = context.new_page()
         (tmp_path / "site.html").write_text(snippet(page, f"{address}/image/glass.tif"), "utf-8")
-        page.goto(f"{elsewhere}/site.html")
+        page.goto(f"{plain_server}/site.html")
         wait_for_view(page)
         with Image.open(io.BytesIO(page.screenshot())) as shot:
             seen = np.asarray(shot.convert("RGB").crop((60, 60, 660, 440))).astype(int)

@@ -14,17 +14,13 @@ from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.web import opening
 from tests.zappa_function import PASSWORD
 
-from .browsing import sign_out, wait_for_view
+from .browsing import DEVICES, drop, each_device, sign_out, wait_for_view
 from .conftest import Publish, Serve
 from .guarding import guarded_by
 from .records import FAILED, record, tiling
-from .test_axe import DEVICES
-from .test_walk import drop
 
 IGNORED = Step(Outcome.IGNORED, "a-name-that-is-somewhat-longer.txt is no image, by name or by content, and is passed over.")
 SLOW = 1500  # milliseconds until a movement is over
-
-each_device = pytest.mark.parametrize("device", DEVICES)
 
 
 def box(place: Locator) -> FloatRect:

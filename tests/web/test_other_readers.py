@@ -1,12 +1,8 @@
 """Readers that know nothing of us open what we publish: over plain files, and over the application's addresses."""
 
-import functools
-import http.server
 import shutil
-import threading
 import urllib.request
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +15,7 @@ from lambdazoom.publishing.generations import published
 from lambdazoom.publishing.workspace import Workspace
 
 from .browsing import Witness
+from .browsing import plain_server as plain_server  # a fixture
 from .conftest import Publish, Serve
 
 VENDOR = Path(__file__).parents[2] / "static" / "vendor" / "openseadragon"
@@ -26,25 +23,6 @@ VENDOR = Path(__file__).parents[2] / "static" / "vendor" / "openseadragon"
 PAGE = """<!doctype html><title>A stranger's page</title><div id="viewer" style="width: 800px; height: 600px"></div>
 <script src="openseadragon.min.js"></script>
 <script>window.viewer = OpenSeadragon({id: "viewer", tileSources: "%s", showNavigationControl: false, drawer: "canvas"});</script>"""
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """`python -m http.server`, but that it keeps its log to itself."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's own name)
-        pass
-
-
-@pytest.fixture
-def plain_server(tmp_path: Path) -> Iterator[str]:
-    """A plain file server over the folder that holds the zoom store."""
-    handler = functools.partial(QuietHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("by", ["generation", "pointer"])

@@ -28,8 +28,8 @@ from tests.project import Project
 from tests.quiet_server import QuietHandler, serving
 
 from .browsing import Witness, snippet, zoomed_into
+from .browsing import plain_server as plain_server  # a fixture
 from .conftest import Serve
-from .test_embed import elsewhere as elsewhere  # a fixture
 
 KEY = "trip/a b+ä?.jpg"
 
@@ -92,14 +92,14 @@ def granted(rules: tuple[Mapping[str, Any], ...], method: str, origin: str) -> d
 
 
 @pytest.fixture
-def visit(workspace: Workspace, serve: Serve, elsewhere: str, browser: Browser, tmp_path: Path) -> Iterator[Callable[[], Witness]]:
+def visit(workspace: Workspace, serve: Serve, plain_server: str, browser: Browser, tmp_path: Path) -> Iterator[Callable[[], Witness]]:
     """Puts the snippet of our page into a bare page of another site, and zooms into it as far as it goes."""
     with serve() as address:
         page = browser.new_page()
 
         def go() -> Witness:
             (tmp_path / "site.html").write_text(snippet(page, f"{address}/image/{ImageKey(KEY).name}"), "utf-8")
-            return zoomed_into(page, f"{elsewhere}/site.html")
+            return zoomed_into(page, f"{plain_server}/site.html")
 
         yield go
         page.close()

@@ -10,7 +10,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,23 +18,11 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.conftest import environment_for, free_port, picture
 
 from .axe import complaints
-from .browsing import TILE, Witness
+from .browsing import DEVICES, TILE, Witness, drop
 
 ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT = 9400, 6400  # 60 megapixels
-DROP = """async ([input, target]) => {
-  const carried = new DataTransfer();
-  for (const file of input.files) carried.items.add(file);
-  for (const kind of ["dragenter", "dragover", "drop"]) {
-    target.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
-  }
-}"""
-
-DEVICES: dict[str, dict[str, Any]] = {
-    "desk": {"viewport": {"width": 1280, "height": 800}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
-    "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark", "reduced_motion": "reduce"},
-}
+DEVICES_AND_DARK = {**DEVICES, "dark": {**DEVICES["desk"], "color_scheme": "dark", "reduced_motion": "reduce"}}
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +65,9 @@ def until_it_answers(address: str) -> None:
             time.sleep(0.05)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", DEVICES_AND_DARK)
 def test_the_whole_way(device: str, browser: Browser, tmp_path: Path, files: Path) -> None:
-    with served(tmp_path) as address, browser.new_context(**DEVICES[device]) as context:
+    with served(tmp_path) as address, browser.new_context(**DEVICES_AND_DARK[device]) as context:
         page = context.new_page()
         page.set_default_timeout(15_000)
         witness = Witness(page)
@@ -120,15 +107,6 @@ def test_the_whole_way(device: str, browser: Browser, tmp_path: Path, files: Pat
         assert found == []
         # a request that a navigation cuts off is nobody's failure
         assert [each for each in witness.complaints if not each.endswith(" failed")] == []
-
-
-def drop(page: Page, files: Path) -> None:
-    """Drop four files onto the page, as a file manager would."""
-    attributes = "{type: 'file', multiple: true, id: 'disk', hidden: true}"
-    page.evaluate(f"document.body.append(Object.assign(document.createElement('input'), {attributes}))")
-    page.locator("#disk").set_input_files(sorted(files.iterdir()))
-    page.evaluate(DROP, [page.locator("#disk").element_handle(), page.locator("body").element_handle()])
-    page.evaluate("document.getElementById('disk').remove()")
 
 
 def row(page: Page, name: str) -> Locator:
