@@ -106,10 +106,11 @@ def test_after_kill_9_the_next_run_goes_on_at_once(environment: dict[str, str], 
 
 
 def test_nobody_is_thought_gone_who_runs_where_one_can_not_see() -> None:
-    mine = owners.this_process()
-    here, _, rest = mine.partition(" ")
-    assert mine
+    mine, ended = owners.this_process(), "999999999 1"
+    machine, processes, number, _ = mine.split(" ")
     assert not owners.is_gone(mine)
     assert not owners.is_gone("")
-    assert not owners.is_gone(f"another-machine {rest}")
-    assert owners.is_gone(f"{here} {rest} "[:-1].rsplit(" ", 2)[0] + " 999999999 1")
+    assert not owners.is_gone(f"another-machine {processes} {ended}")
+    assert not owners.is_gone(f"{machine} another-container {ended}")
+    assert owners.is_gone(f"{machine} {processes} {ended}")
+    assert owners.is_gone(f"{machine} {processes} {number} 1"), "its number is another process's by now"
