@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -113,6 +114,7 @@ class Originals:
     held: dict[str, tuple[SourceVersion, bytes]] = field(default_factory=dict)
     before: dict[str, tuple[SourceVersion, bytes]] = field(default_factory=dict)
     uploads: int = 0
+    uploaded: set[tuple[str, bytes, datetime]] = field(default_factory=set)  # keys, bytes and seconds
 
 
 class MemorySource:

@@ -117,6 +117,26 @@ def test_nothing_is_left_of_what_went_before_it_was_published(content: Content, 
         require_nothing(history)
 
 
+@pytest.mark.parametrize("content", [CONTENTS[0], CONTENTS[3]], ids=lambda content: content.name)
+def test_a_slow_removal_and_who_publishes_what_is_back_meanwhile(content: Content) -> None:
+    """Wherever the one stands, and however far the other comes before it goes on."""
+    for operations, others in itertools.product(range(1, 24), range(1, 24)):
+        history = History(World(Publishing.tools, is_versioned=False))
+        history.holds(content)
+        history.settle()
+        original = history.world.originals.held.pop(CAT.key)
+        removal = history.settling()
+        removal.move(operations)
+        history.world.clock.pass_by(timedelta(hours=3))
+        history.world.originals.held[CAT.key] = original
+        publication = history.settling()
+        publication.move(others)
+        removal.move()
+        publication.move()
+        history.reconcile()
+        require_published(history, content)
+
+
 def reconcile_until_all_counts(history: History) -> None:
     """Soon, and once more when what a crash left in lists counts."""
     for time in (timedelta(minutes=2), LONGEST_RUN):

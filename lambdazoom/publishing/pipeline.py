@@ -34,6 +34,7 @@ from lambdazoom.publishing.verdicts import (
     refused,
     speaks_of,
     stalled_too_often,
+    without_what_went,
 )
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.effort import spending
@@ -104,6 +105,7 @@ class _Run:
         self.made: Made | None = None
         self.told = False  # whether the document tells, or told, of what was made
         self.offered = False  # whether the pointer was asked to move to what was made: then it may have, whatever the answer
+        self.withdrew = False  # whether anything was asked to go: if the source is back, another run may not have seen that
         self.acted = False  # whether anything was made or withdrawn
 
     def go(self) -> None:
@@ -142,7 +144,7 @@ class _Run:
             return self._tidy(look, look.current)
         if self.made:
             return self._commit(self.made, wanted, look)
-        if self._is_anothers(look.record):
+        if self._is_anothers(look.record) and not self.withdrew:
             return True  # another run is at it: that saves money, correctness doesn't depend on it
         if not self.makes:
             self.leaves = True
@@ -219,9 +221,14 @@ class _Run:
             self.told = True
         if moves and made.generation:
             self._move_pointer(made.generation, look)
-        if not moves and not is_told:
-            catalog.save(self._with_receipt(record), look.kept, workspace.metadata)
-        return not moves and not is_told
+        if moves or is_told:
+            return False
+        left = without_what_went(made, wanted)
+        catalog.save(self._with_receipt(left), look.kept, workspace.metadata)
+        if left == record:
+            return True
+        self._drop()  # and make what went
+        return False
 
     def _move_pointer(self, generation: Published, look: Look) -> None:
         workspace = self.workspace
@@ -277,11 +284,12 @@ class _Run:
         if kept and not kept.record.is_being_removed:
             # it is in the list of active ones from here on: whoever looks next ends it if we don't, though it be put back meanwhile
             kept = catalog.save(self._removal_record(kept.record), kept, self.workspace.metadata)
+        if look.pointer or look.described:
+            self.withdrew = self.acted = True
         if look.pointer:
             self._unpublish(look, look.pointer)
         if look.described:
             self.workspace.metadata.delete(self.image.metadata, look.described.etag)
-        self.acted = self.acted or bool(look.pointer or look.described)
         if kept:
             self._close_record(kept)
         if kept or look.pointer or look.described:

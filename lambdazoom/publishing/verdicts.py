@@ -10,7 +10,7 @@ from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import Caption, ImageRecord, Outcome, Step
 from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing.generations import Published, same_version
-from lambdazoom.publishing.looking import Look
+from lambdazoom.publishing.looking import Look, Wanted
 
 if TYPE_CHECKING:
     from lambdazoom.publishing.making import Made
@@ -62,6 +62,16 @@ def refused(made: "Made", look: Look, error: StorageError, is_to_go: bool) -> Im
         record = replace(record, tiles=tiles, generation=look.shown.generation.id if look.shown and is_shown else "")
     is_described = made.metadata is None or look.describes(record.version)
     return replace(record, metadata=record.metadata if is_described else failed)
+
+
+def without_what_went(made: "Made", wanted: Wanted) -> ImageRecord:
+    """The record of what was made, but for what the run found done when it began, and somebody has taken away since."""
+    record = made.record
+    if wanted.tiles and made.generation is None and record.tiles and record.tiles.outcome == Outcome.DONE:
+        record = replace(record, tiles=None)
+    if wanted.metadata and made.metadata is None and record.metadata and record.metadata.outcome == Outcome.DONE:
+        record = replace(record, metadata=None)
+    return record
 
 
 def judged(record: ImageRecord) -> ImageRecord:
