@@ -81,8 +81,8 @@ def median(client: FlaskClient, path: str) -> float:
     client.get(path)  # the first one loads the index
     times = []
     for _ in range(21):
-        began = time.perf_counter()
+        began = time.process_time()  # of this process's own work, all threads together: what else runs here is no matter
         assert client.get(path).status_code == 200
-        times.append((time.perf_counter() - began) * 1000)
+        times.append((time.process_time() - began) * 1000)
     print(f"{path}: {statistics.median(times):.1f} ms")  # noqa: T201 (the figure itself is asked for)
     return statistics.median(times)
