@@ -75,7 +75,7 @@ def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
     from lambdazoom.publishing.sweeping import sweep
 
     workspace = _within(context)
-    half = workspace.remaining() / 2
+    half = max(workspace.remaining() / 2, RESERVE_SECONDS)
 
     def is_time_up() -> bool:
         return workspace.remaining() < RESERVE_SECONDS
