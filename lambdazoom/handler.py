@@ -75,13 +75,15 @@ def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
     from lambdazoom.publishing.sweeping import sweep
 
     workspace = _within(context)
-    half = max(workspace.remaining() / 2, RESERVE_SECONDS)
+    for_the_rest = max(workspace.remaining() / 2, RESERVE_SECONDS)
 
     def is_time_up() -> bool:
         return workspace.remaining() < RESERVE_SECONDS
 
     try:
-        caught = catch_up(workspace, lambda: workspace.remaining() < half)  # among millions it goes on next time, and all else has its turn
+        caught = catch_up(
+            workspace, lambda: workspace.remaining() < for_the_rest
+        )  # among millions it goes on next time, and all else has its turn
         swept = sweep(workspace, is_time_up)
         indexed = indexing.rebuild(workspace.metadata, workspace.now, is_time_up)
     except StorageError as error:
