@@ -81,9 +81,8 @@ def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
         return workspace.remaining() < RESERVE_SECONDS
 
     try:
-        caught = catch_up(
-            workspace, lambda: workspace.remaining() < for_the_rest
-        )  # among millions it goes on next time, and all else has its turn
+        # among millions it goes on next time, and all else has its turn
+        caught = catch_up(workspace, lambda: workspace.remaining() < for_the_rest)
         swept = sweep(workspace, is_time_up)
         indexed = indexing.rebuild(workspace.metadata, workspace.now, is_time_up)
     except StorageError as error:
