@@ -203,12 +203,15 @@ class _Run:
         self.made, self.told, self.offered, self.acted = replace(made, record=record), False, False, True
 
     def _opening_record(self, look: Look, current: SourceObject) -> ImageRecord:
-        now = self.workspace.now()
-        known = look.record or ImageRecord(self.image.key, current.version, seen_at=now)
+        known = look.record or ImageRecord(self.image.key, current.version, seen_at=self.workspace.now())
         is_killed = bool(known.run) and known.run != self.id and not known.is_being_removed
         cut_short = 0 if self.wish.tries_again else known.cut_short + is_killed
-        opening = replace(known, attempts=known.attempts + 1, cut_short=cut_short, run=self.id, owner=owners.this_process())
-        return replace(opening, started_at=now, heartbeat_at=now, progress=Progress("reading"))
+        return self._at_work(replace(known, attempts=known.attempts + 1, cut_short=cut_short), "reading")
+
+    def _at_work(self, record: ImageRecord, stage: str) -> ImageRecord:
+        """The record while this run is at it."""
+        now = self.workspace.now()
+        return replace(record, run=self.id, owner=owners.this_process(), started_at=now, heartbeat_at=now, progress=Progress(stage))
 
     def _commit(self, made: "Made", wanted: Wanted, look: Look) -> bool:
         """Publish what was made and is still wanted, each object only in place of what was found; True if there is nothing of it."""
@@ -283,7 +286,7 @@ class _Run:
         kept = look.kept if look.kept and not look.kept.record.removed_at else None
         if kept and not kept.record.is_being_removed:
             # it is in the list of active ones from here on: whoever looks next ends it if we don't, though it be put back meanwhile
-            kept = catalog.save(self._removal_record(kept.record), kept, self.workspace.metadata)
+            kept = catalog.save(self._at_work(kept.record, REMOVING), kept, self.workspace.metadata)
         if look.pointer or look.described:
             self.withdrew = self.acted = True
         if look.pointer:
@@ -296,10 +299,6 @@ class _Run:
             return False  # it may be back, and whoever saw that has left it to us
         catalog.mend(self.image, set(), self.workspace.metadata)
         return True
-
-    def _removal_record(self, record: ImageRecord) -> ImageRecord:
-        now = self.workspace.now()
-        return replace(record, run=self.id, owner=owners.this_process(), started_at=now, heartbeat_at=now, progress=Progress(REMOVING))
 
     def _unpublish(self, look: Look, pointer: str) -> None:
         if look.shown:
