@@ -1,6 +1,7 @@
 """HTTP servers of the tests' own: on this machine, quiet, a thread for each request, gone with their context."""
 
 import http.server
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,11 +35,19 @@ class QuietHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
 @contextmanager
-def serving(handler: type[QuietHandler]) -> Iterator[str]:
+def serving(handler: type[QuietHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A server with this handler, as long as the context lasts; its host and port."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), handler) as server:
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -53,7 +53,7 @@ def test_importing_a_door_loads_only_what_it_needs(program: str, expected: set[s
 def test_the_first_page_loads_neither_pillow_nor_the_watch_nor_a_server(environment: dict[str, str]) -> None:
     assert guests_after(ASK_FOR.format(path="/", status="200 OK"), environment) == {"exiftool", *PAGES}
     sent_home = ASK_FOR.format(path="/sign-in", status="303 SEE OTHER")  # the least that opens the buckets; they aren't there
-    assert guests_after(sent_home, IN_BUCKETS) == {"boto3", "exiftool", "obstore", *PAGES}
+    assert guests_after(sent_home, IN_BUCKETS) == {"exiftool", "obstore", *PAGES}
 
 
 def test_pillow_comes_when_an_image_is_to_be_made(environment: dict[str, str], draw: Draw) -> None:
@@ -66,4 +66,4 @@ def test_pillow_comes_when_an_image_is_to_be_made(environment: dict[str, str], d
 
 def test_the_first_event_of_a_bucket_loads_neither_flask_nor_the_watch() -> None:
     opened = "import app, lambdazoom.handler\nlambdazoom.handler.door.workspace()"
-    assert guests_after(opened, IN_BUCKETS) == {"boto3", "exiftool", "obstore"}
+    assert guests_after(opened, IN_BUCKETS) == {"exiftool", "obstore"}

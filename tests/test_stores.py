@@ -11,8 +11,10 @@ from lambdazoom.model.errors import Conflict, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import SourceObject
 from lambdazoom.model.places import Bucket, parse_place
 from lambdazoom.storage.base import EMPTY, JSON, Headers, Source, Store
+from lambdazoom.storage.connection import Connection
 from lambdazoom.storage.folder import FolderSource, FolderStore
-from lambdazoom.storage.s3 import BucketSource, BucketStore, connect
+from lambdazoom.storage.s3 import BucketSource, BucketStore
+from tests.quiet_server import QuietHandler, serving
 
 KINDS = ["folder", "bucket", "prefix"]
 KEYS = ["cat.jpg", "trip/ä ö+&?#.jpg", "100%.jpg", "a b/c~d.jpg", "-if.jpg"]  # moto takes no line breaks
@@ -35,7 +37,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def connect_for(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
     request.getfixturevalue("aws")
-    return connect()
+    return Connection()
 
 
 @pytest.fixture(params=KINDS)
@@ -185,6 +187,38 @@ def test_an_empty_original_is_fetched_too(source_and_put: tuple[Source, PutOrigi
         assert path.read_bytes() == b""
 
 
+@pytest.mark.parametrize("key", ["a//b.jpg", "/a.jpg", "trip//cat.jpg/", "a/./b.jpg", "../b.jpg", "tab\t.jpg", "a\x7f.jpg"])
+def test_a_key_that_no_folder_could_hold_is_an_original_too(make_bucket: Callable[[str], str], key: str) -> None:
+    bucket = make_bucket("source")
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"bytes")
+    source = BucketSource(Connection(), Bucket(bucket))
+    assert [found.key for found in source.list()] == [key]
+    with source.fetch(source.head(key)) as path:
+        assert path.read_bytes() == b"bytes"
+    with pytest.raises(NotFound):
+        source.head(f"{key}/not")
+
+
+def test_a_server_that_gives_originals_as_a_whole_only_gives_them_all_the_same(
+    make_bucket: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, data = make_bucket("source"), bytes(range(256)) * 85_000
+    boto3.client("s3").put_object(Bucket=bucket, Key="large.tif", Body=data)
+    version = boto3.client("s3").head_object(Bucket=bucket, Key="large.tif")
+
+    class Whole(QuietHandler):
+        def respond(self) -> None:
+            kept = {name: version["ResponseMetadata"]["HTTPHeaders"][name] for name in ("etag", "last-modified")}
+            self.answer(200, data if self.command == "GET" else b"", kept)
+
+    source = BucketSource(Connection(), Bucket(bucket))
+    found = source.head("large.tif")
+    with serving(Whole) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{address}")
+        with BucketSource(Connection(), Bucket(bucket)).fetch(found) as path:
+            assert path.read_bytes() == data
+
+
 def test_a_key_with_line_breaks_is_fetched_under_a_name_without(tmp_path: Path) -> None:
     key = "x\n-if\nsystem('touch PWNED').jpg"
     write_file(tmp_path / key, b"bytes")
@@ -206,7 +240,7 @@ def test_fetching_another_version_than_the_wanted_one_is_refused(source_and_put:
 
 
 def test_a_bucket_that_is_not_there_is_not_an_empty_one(aws: str) -> None:
-    source = BucketSource(connect(), Bucket("no-such-bucket-at-all"))
+    source = BucketSource(Connection(), Bucket("no-such-bucket-at-all"))
     for act in (lambda: source.head("cat.jpg"), lambda: list(source.list())):
         with pytest.raises(StorageError, match="There is no bucket no-such-bucket-at-all") as caught:
             act()
@@ -214,7 +248,7 @@ def test_a_bucket_that_is_not_there_is_not_an_empty_one(aws: str) -> None:
 
 
 def test_objects_carry_their_headers(make_bucket: Callable[[str], str]) -> None:
-    store = BucketStore(connect(), Bucket(make_bucket("zoom")))
+    store = BucketStore(Connection(), Bucket(make_bucket("zoom")))
     store.write("a.json", b"{}", JSON, None)
     with store.bulk() as write:
         write("_tiles/1.jpg", b"1", Headers("image/jpeg", "public, max-age=31536000, immutable"))
@@ -227,6 +261,6 @@ def test_objects_carry_their_headers(make_bucket: Callable[[str], str]) -> None:
 
 
 def test_a_name_over_what_s3_takes_is_unstorable(make_bucket: Callable[[str], str]) -> None:
-    store = BucketStore(connect(), Bucket(make_bucket("zoom")))
+    store = BucketStore(Connection(), Bucket(make_bucket("zoom")))
     with pytest.raises(Unstorable, match="too long"):
         store.put("ä" * 600, b"", EMPTY)

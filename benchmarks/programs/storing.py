@@ -12,10 +12,11 @@ def by_bulk(bucket: str, objects: Iterable[tuple[str, bytes]]) -> None:
     """As a generation's tiles are stored."""
     from lambdazoom.model.places import Bucket
     from lambdazoom.storage.base import IMMUTABLE, Headers
-    from lambdazoom.storage.s3 import BucketStore, connect
+    from lambdazoom.storage.connection import Connection
+    from lambdazoom.storage.s3 import BucketStore
 
     headers = Headers("image/jpeg", IMMUTABLE)
-    with BucketStore(connect(), Bucket(bucket)).bulk() as write:
+    with BucketStore(Connection(), Bucket(bucket)).bulk() as write:
         for key, data in objects:
             write(key, data, headers)
 

@@ -19,7 +19,7 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.storage.base import Source, Store
 
 if TYPE_CHECKING:
-    from lambdazoom.storage.s3 import Connection
+    from lambdazoom.storage.connection import Connection
 
 
 def utc_now() -> datetime:
@@ -64,10 +64,10 @@ def open_workspace(settings: Settings) -> Workspace:
     _refuse_overlaps(settings)
 
     @cache
-    def connection() -> "Connection":
-        from lambdazoom.storage import s3  # boto3 takes half a second to import: only who needs it pays, and once for all places
+    def connection() -> "Connection":  # one for all places
+        from lambdazoom.storage.connection import Connection
 
-        return s3.connect()
+        return Connection()
 
     return Workspace(
         settings=settings,

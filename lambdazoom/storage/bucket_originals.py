@@ -18,8 +18,8 @@ from lambdazoom.model.errors import AlreadyThere, Incomplete, NotFound
 from lambdazoom.model.keys import SourceObject, display_name
 from lambdazoom.model.places import Bucket
 from lambdazoom.model.uploads import Part, Plan, Upload
+from lambdazoom.storage.by_boto3 import speaking
 from lambdazoom.storage.originals import Signed
-from lambdazoom.storage.refusals import speaking
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

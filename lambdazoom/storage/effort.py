@@ -10,15 +10,26 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeVar
 
 from lambdazoom.model.errors import StorageError
 from lambdazoom.model.prices import Requests
 
-ATTEMPTS = 6  # of what the clients do not repeat themselves
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; each pause is a random part of twice the one before
-
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often something is tried, and how long the pauses between are at most, in seconds: each a random part of twice the one before."""
+
+    attempts: int
+    first: float
+    longest: float
+
+
+SHORT = Patience(6, 0.1, 5.0)  # two seconds on average
+LONG = Patience(10, 0.1, 20.0)  # half a minute
 
 
 class Effort:
@@ -72,10 +83,10 @@ def spending(seconds: float | None = None) -> Iterator[Effort]:
         _current.reset(token)
 
 
-def patiently(work: Callable[[], T], passing: type[StorageError]) -> T:
+def patiently(work: Callable[[], T], passing: type[StorageError], patience: Patience = SHORT) -> T:
     """What the work gives; after a `passing` error it is tried again, after capped, jittered pauses, while there is time."""
-    effort, ceiling = current(), FIRST_PAUSE
-    for _ in range(ATTEMPTS - 1):
+    effort, ceiling = current(), patience.first
+    for _ in range(patience.attempts - 1):
         try:
             return work()
         except passing:
@@ -84,5 +95,5 @@ def patiently(work: Callable[[], T], passing: type[StorageError]) -> T:
                 raise
         effort.count("retries")
         time.sleep(pause)
-        ceiling = min(2 * ceiling, LONGEST_PAUSE)
+        ceiling = min(2 * ceiling, patience.longest)
     return work()

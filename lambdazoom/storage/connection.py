@@ -1,0 +1,147 @@
+"""How S3 is reached: endpoint, region and credentials, for the two libraries that speak to it.
+
+What the environment says completely, as on Lambda, is taken from there. All else of boto3's chain (profiles, roles, files) is
+left to boto3 itself, which takes a quarter of a second to load and to make a client of; so that is done when it is needed.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from obstore.store import S3Store
+
+from lambdazoom.model.errors import AccessDenied
+
+if TYPE_CHECKING:
+    import ssl
+
+    import boto3
+    from mypy_boto3_s3 import S3Client
+
+CONNECT_SECONDS, REQUEST_SECONDS = 5, 30
+CREDENTIALS_TTL = timedelta(minutes=5)  # boto3 renews what has less than ten minutes left
+DEFAULT_REGION = "us-east-1"
+NO_CREDENTIALS = "There are no AWS credentials. Set them up as for the AWS command line."
+
+_CONNECTIONS = 22  # of boto3's at once
+_ORDINARY_REGION = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us)-[a-z]+-\d")  # those of amazonaws.com
+_LEFT_TO_BOTO3 = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
+_FILES = {"AWS_CONFIG_FILE": "~/.aws/config", "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials"}
+_NO_RETRIES: dict[str, Any] = {  # by_obstore.py asks again itself: it counts, and knows how much time is left
+    "max_retries": 0,
+    "backoff": {"init_backoff": timedelta(seconds=1), "max_backoff": timedelta(seconds=1), "base": 2},
+    "retry_timeout": timedelta(seconds=REQUEST_SECONDS),
+}
+
+
+@dataclass(frozen=True)
+class _Access:
+    """What obstore has to know: an endpoint (None for AWS's own), a region, and credentials as S3Store takes them."""
+
+    endpoint: str | None
+    region: str
+    credentials: dict[str, Any]
+
+
+class Connection:
+    """What all buckets share; nothing is sent and boto3 is not loaded before it is needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # whoever comes first makes what all share
+
+    def store(self, bucket: str, seconds: float) -> S3Store:
+        """obstore's store of that bucket; it asks nothing twice, and gives up an answer that has not come whole after so many seconds.
+
+        Raises AccessDenied if there are no credentials.
+        """
+        access = self._access()
+        authorities = os.environ.get("AWS_CA_BUNDLE")
+        options: Any = {
+            "allow_http": (access.endpoint or "").startswith("http://"),
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "timeout": timedelta(seconds=seconds),
+            **({"root_certificate": Path(authorities).read_bytes()} if authorities else {}),
+        }
+        settings: Any = {"endpoint": access.endpoint} if access.endpoint else {}
+        return S3Store(
+            bucket,
+            region=access.region,
+            virtual_hosted_style_request=False,
+            client_options=options,
+            retry_config=_NO_RETRIES,  # type: ignore[arg-type] # a typed dictionary that exists for type checkers alone
+            **settings,
+            **access.credentials,
+        )
+
+    @property
+    def client(self) -> "S3Client":
+        """boto3's client, by its whole chain: environment, profile, role, AWS_ENDPOINT_URL."""
+        with self._lock:
+            return self._client
+
+    def _access(self) -> _Access:
+        with self._lock:
+            return self._known_access
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        from lambdazoom.storage.by_boto3 import open_client
+
+        return open_client(self._session, _CONNECTIONS)
+
+    @cached_property
+    def _session(self) -> "boto3.Session":
+        import boto3
+
+        return boto3.Session()
+
+    @cached_property
+    def _known_access(self) -> _Access:
+        return _by_environment(os.environ) or self._by_boto3()
+
+    def _by_boto3(self) -> _Access:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        if self._session.get_credentials() is None:
+            raise AccessDenied(NO_CREDENTIALS)
+        meta = self._client.meta
+        provider = Boto3CredentialProvider(self._session, ttl=CREDENTIALS_TTL)
+        return _Access(meta.endpoint_url, meta.region_name, {"credential_provider": provider})
+
+
+def trusted_authorities() -> "ssl.SSLContext":
+    """Whose certificates Python's own requests accept: the system's, those that every system should know, and AWS_CA_BUNDLE's."""
+    import ssl
+
+    import certifi
+
+    context = ssl.create_default_context()
+    for path in (certifi.where(), os.environ.get("AWS_CA_BUNDLE")):
+        if path:
+            context.load_verify_locations(path)
+    return context
+
+
+def region_named(environment: Mapping[str, str]) -> str | None:
+    """The region that the environment names, in either of AWS's two variables."""
+    return environment.get("AWS_DEFAULT_REGION") or environment.get("AWS_REGION")
+
+
+def _by_environment(environment: Mapping[str, str]) -> _Access | None:
+    """What the environment says, if it says all and nothing else could speak into it."""
+    key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    region = region_named(environment) or DEFAULT_REGION
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    has_file = any(Path(environment.get(name, usual)).expanduser().exists() for name, usual in _FILES.items())
+    is_ordinary = bool(endpoint or _ORDINARY_REGION.fullmatch(region))
+    if not key or not secret or has_file or not is_ordinary or any(environment.get(name) for name in _LEFT_TO_BOTO3):
+        return None
+    credentials = {"access_key_id": key, "secret_access_key": secret}
+    token = environment.get("AWS_SESSION_TOKEN")
+    return _Access(endpoint, region, {**credentials, "session_token": token} if token else credentials)
