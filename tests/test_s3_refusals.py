@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, NotFound, StorageError
+from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, StorageError
 from lambdazoom.model.keys import SourceObject, SourceVersion
 from lambdazoom.model.places import Bucket
 from lambdazoom.storage import connection, effort
@@ -95,15 +95,15 @@ def test_each_refusal_is_a_sentence(
     assert type(caught.value) is kind
 
 
-@pytest.mark.parametrize("status", [403, 503])
-def test_no_key_is_taken_for_an_answer(refusing: RefusingS3, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lambdazoom.storage.effort.time.sleep", lambda _: None)
-    refusing.refuse(status, "AccessDenied" if status == 403 else "SlowDown")
-    key = "Error performing GET x in 1ms - Server returned non-2xx status code: 404 Not Found: <Code>NoSuchKey<"
-    source = BucketSource(Connection(), Bucket("originals"))
-    with pytest.raises(AccessDenied if status == 403 else StorageError) as caught:
-        source.head(key)
-    assert not isinstance(caught.value, NotFound)
+@pytest.mark.parametrize(
+    "key", ["E", "Error performing GET x in 1s - Server returned non-2xx status code: 404 Not Found: <Code>NoSuchKey<"]
+)
+@pytest.mark.parametrize(("status", "code"), [(400, "SomethingNew"), (403, "InvalidAccessKeyId")])
+def test_no_key_is_taken_for_an_answer(refusing: RefusingS3, key: str, status: int, code: str) -> None:
+    refusing.refuse(status, code)
+    with pytest.raises(StorageError, match=f"{code} over|AWS credentials in use"):
+        BucketStore(Connection(), Bucket("zoom")).read(key)
+    assert refusing.requests == 1
 
 
 def test_slow_down_is_retried_and_then_said(refusing: RefusingS3, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 
 from lambdazoom.model.errors import Conflict, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import SourceVersion, display_name
@@ -158,8 +158,9 @@ def _speaking(bucket: str, name: str, key: str, conditional: bool) -> Iterator[N
 
 
 def _translate(error: Exception, bucket: str, name: str, key: str, conditional: bool) -> StorageError:
-    said = str(error).replace(key, "", 1)  # so that no key can be taken for an answer
-    answered = _ANSWERED.search(said)
+    said = str(error)
+    # all but the generic one begin with the key: behind it, so that no key can be taken for an answer
+    answered = _ANSWERED.search(said, 0 if isinstance(error, GenericError) else said.find(key) + len(key))
     if answered:
         code = _CODE.search(answered["body"])
         return refusal(code[1] if code else answered["status"], answered["body"], bucket, name, conditional)
