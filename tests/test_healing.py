@@ -15,7 +15,7 @@ from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import Outcome, State
-from lambdazoom.publishing import catalog, documents, generations, making, workers
+from lambdazoom.publishing import catalog, cutting, documents, generations, workers
 from lambdazoom.publishing.housekeeping import Housekeeping
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import sweep
@@ -146,7 +146,7 @@ def test_metadata_of_another_version_are_not_called_done(workspace: Workspace, d
 
 def test_a_drive_that_fails_under_the_checksum_is_not_the_images_fault() -> None:
     with pytest.raises(StorageError, match="could not be read") as caught:
-        making._sha256(Path("/proc/self/mem"), "cat.jpg")
+        cutting.sha256(Path("/proc/self/mem"), "cat.jpg")
     assert caught.value.retryable
 
 

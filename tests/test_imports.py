@@ -20,6 +20,7 @@ HOMES = {
     "boto3": {"storage", "operations"},
     "botocore": {"storage", "operations"},
     "mypy_boto3_s3": {"storage"},
+    "certifi": {"storage"},
     "obstore": {"storage"},
     "watchdog": {"storage"},
     "flask": {"web"},

@@ -11,7 +11,6 @@ import secrets
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from lambdazoom.model.errors import AccessDenied, Conflict, NotFound, OutOfTime, StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject, SourceVersion, is_hidden
@@ -21,6 +20,7 @@ from lambdazoom.publishing import catalog, deaths, documents, generations, owner
 from lambdazoom.publishing.catalog import Kept
 from lambdazoom.publishing.generations import Published
 from lambdazoom.publishing.looking import Look, Wanted, look_at
+from lambdazoom.publishing.making import Made, make
 from lambdazoom.publishing.patience import Patience
 from lambdazoom.publishing.pulse import RESERVE_SECONDS, Observer, Pulse
 from lambdazoom.publishing.receipts import Account
@@ -38,9 +38,6 @@ from lambdazoom.publishing.verdicts import (
 )
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage.effort import spending
-
-if TYPE_CHECKING:
-    from lambdazoom.publishing.making import Made
 
 log = logging.getLogger(__name__)
 
@@ -184,8 +181,6 @@ class _Run:
         return is_at_work and record is not None and not owners.is_gone(record.owner)
 
     def _make(self, wanted: Wanted, look: Look, current: SourceObject) -> None:
-        from lambdazoom.publishing.making import make  # it brings Pillow: what finds all as it should be does without
-
         if self.workspace.remaining() < RESERVE_SECONDS:
             raise OutOfTime(f"{self.image.display} was not begun: the time limit is too near.")
         opening = self._opening_record(look, current)
@@ -213,7 +208,7 @@ class _Run:
         now = self.workspace.now()
         return replace(record, run=self.id, owner=owners.this_process(), started_at=now, heartbeat_at=now, progress=Progress(stage))
 
-    def _commit(self, made: "Made", wanted: Wanted, look: Look) -> bool:
+    def _commit(self, made: Made, wanted: Wanted, look: Look) -> bool:
         """Publish what was made and is still wanted, each object only in place of what was found; True if there is nothing of it."""
         workspace, record = self.workspace, made.record
         moves = wanted.tiles and made.generation is not None
