@@ -47,7 +47,7 @@ def measure_all(options: Options) -> page.Results:
     pictures = [picture.divided(options.divide) for picture in PICTURES]
     sweep = [picture.divided(options.divide) for picture in SWEEP]
     load = machine.load()  # drawing would raise it
-    machine.complain_of_noise()
+    machine.prepare()
     draw([*pictures, *sweep])
     ledger = Ledger(LEDGER, machine.identity(str(options)))
     for cores in sorted({cores_here(), 1}, reverse=True):

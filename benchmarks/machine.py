@@ -1,5 +1,6 @@
 """What was measured, on what, with what: told for people, and as an identity that differs when measurements can't be mixed."""
 
+import compileall
 import hashlib
 import os
 import platform
@@ -14,6 +15,7 @@ from benchmarks.buckets import s5cmd
 from benchmarks.measuring import available_cores, cores_named
 from lambdazoom import __version__
 
+CODE = ("lambdazoom", "benchmarks")
 GIBIBYTE = 2**30
 QUIET = 0.5  # the load up to which times mean something
 
@@ -21,7 +23,7 @@ QUIET = 0.5  # the load up to which times mean something
 def identity(options: str) -> str:
     """Changes with our code, the versions of everything, the machine and the options of the benchmark."""
     digest = hashlib.sha256()
-    for folder in ("lambdazoom", "benchmarks"):
+    for folder in CODE:
         for path in sorted(Path(folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return f"{digest.hexdigest()} {options} · {machine()} · {versions()}"
@@ -59,10 +61,12 @@ def load() -> float:
     return os.getloadavg()[0]
 
 
-def complain_of_noise() -> None:
-    """Say on stderr that something else is running, if it is."""
+def prepare() -> None:
+    """Say on stderr that something else is running, if it is; and compile our own modules, as pip has compiled everybody else's."""
     if load() > QUIET:
         print(f"This machine is busy (load {load():.1f}): ratios will do, but times won't.", file=sys.stderr)
+    for folder in CODE:  # else each run would, where PYTHONDONTWRITEBYTECODE is set
+        compileall.compile_dir(folder, quiet=1)
 
 
 def _processor() -> str:

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--divide", type=int, default=1, help="make the sides so many times smaller, to try this out (default: 1)")
     options = parser.parse_args(arguments)
     pictures = [picture.divided(options.divide) for picture in PICTURES]
-    machine.complain_of_noise()
+    machine.prepare()
     draw(pictures)
     ledger = _fresh(FOLDER / "quick.jsonl")
     for picture in pictures:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from benchmarks import buckets, figures, measuring, page, pictures, quick
+from benchmarks import buckets, figures, machine, measuring, page, pictures, quick
 from benchmarks.cutting import DZSAVE, OPENZOOM, OURS, VIPS, case, compare, cores_here, cut, peers_here, tiles_in
 from benchmarks.drawing import draw, photo_like
 from benchmarks.figures import Figure
@@ -85,6 +86,12 @@ def test_a_measured_program_sees_only_the_cores_that_it_is_given() -> None:
 def test_more_cores_than_there_are_cannot_be_had() -> None:
     with pytest.raises(SystemExit, match="can't be had"), only(available_cores() + 1):
         pass
+
+
+def test_no_measured_program_of_ours_compiles_itself() -> None:
+    machine.prepare()
+    done = subprocess.run([sys.executable, "-v", "-c", "import lambdazoom.cli"], capture_output=True, text=True, check=True)
+    assert re.search(r"cli\.\S*pyc matches \S*cli\.py", done.stderr)
 
 
 def test_one_odd_run_of_five_changes_no_median() -> None:
