@@ -1,6 +1,7 @@
 """AWS as an operator meets it: clients by boto3's chain, the account in use, and refusals as our own errors."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from lambdazoom.model.errors import AccessDenied, StorageError
+from lambdazoom.storage.connection import region_named, region_of
 
 NO_CREDENTIALS = "There are no AWS credentials. Set them up as for the AWS command line (`aws configure`)."
 
@@ -43,7 +45,7 @@ class Aws:
 def default_region(profile: str | None) -> str:
     """The region that AWS's own configuration names, or nothing."""
     with asking():
-        return boto3.Session(profile_name=profile).region_name or ""
+        return boto3.Session(profile_name=profile).region_name or region_named(os.environ) or ""
 
 
 def open_aws(region: str, profile: str | None) -> Aws:
@@ -60,7 +62,8 @@ def open_aws(region: str, profile: str | None) -> Aws:
 def call_function(name: str, event: Mapping[str, Any]) -> None:
     """Have Lambda run a function of this account and region with that event, soon and by itself."""
     with asking():
-        client = Aws(boto3.Session(), "", boto3.Session().region_name or "us-east-1").client("lambda")
+        session = boto3.Session()
+        client = Aws(session, "", region_of(session)).client("lambda")
         client.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event).encode())
 
 

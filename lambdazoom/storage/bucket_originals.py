@@ -19,6 +19,7 @@ from lambdazoom.model.keys import SourceObject, display_name
 from lambdazoom.model.places import Bucket
 from lambdazoom.model.uploads import Part, Plan, Upload
 from lambdazoom.storage.by_boto3 import speaking
+from lambdazoom.storage.connection import region_of
 from lambdazoom.storage.originals import Signed
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _signing_client(bucket: str) -> "S3Client":
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return session.client("s3", region_name=session.region_name or "us-east-1", config=config)
+        return session.client("s3", region_name=region_of(session), config=config)
 
     made = client("virtual")
     # S3's certificate fits no name with a dot, and a server of another kind has one name for all buckets

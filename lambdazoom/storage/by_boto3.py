@@ -1,6 +1,5 @@
 """S3 by boto3: lists, mass deletions, and what obstore has no way or no name for."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from lambdazoom.model.errors import AccessDenied, NotFound, StorageError
 from lambdazoom.model.keys import SourceVersion
 from lambdazoom.model.places import Bucket
 from lambdazoom.storage import effort
-from lambdazoom.storage.connection import CONNECT_SECONDS, DEFAULT_REGION, NO_CREDENTIALS, REQUEST_SECONDS, region_named
+from lambdazoom.storage.connection import CONNECT_SECONDS, NO_CREDENTIALS, REQUEST_SECONDS, region_of
 from lambdazoom.storage.effort import patiently
 from lambdazoom.storage.refusals import no_bucket, refusal, unreachable
 
@@ -49,8 +48,7 @@ def open_client(session: boto3.Session, connections: int) -> "S3Client":
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    region = session.region_name or region_named(os.environ) or DEFAULT_REGION
-    client = session.client("s3", region_name=region, config=config)
+    client = session.client("s3", region_name=region_of(session), config=config)
     client.meta.events.register("before-send.s3", _count)
     client.meta.events.register_first("needs-retry.s3", _end_in_time)
     return client

@@ -133,6 +133,11 @@ def region_named(environment: Mapping[str, str]) -> str | None:
     return environment.get("AWS_DEFAULT_REGION") or environment.get("AWS_REGION")
 
 
+def region_of(session: "boto3.Session") -> str:
+    """The region of boto3's requests: that of its own chain, which hears AWS_DEFAULT_REGION only, or the environment's other name."""
+    return session.region_name or region_named(os.environ) or DEFAULT_REGION
+
+
 def _by_environment(environment: Mapping[str, str]) -> _Access | None:
     """What the environment says, if it says all and nothing else could speak into it."""
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
