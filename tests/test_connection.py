@@ -73,6 +73,16 @@ def test_the_files_of_the_aws_command_line_may_say_where(environment: pytest.Mon
     assert asked_for()["region"] == "eu-west-3"
 
 
+def test_whoever_has_no_home_has_no_files_there(environment: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        environment.delenv(name)
+    environment.setattr("pwd.getpwuid", unknown)
+    assert asked_for()["region"] == "us-east-1"
+
+
 def test_an_image_goes_from_bucket_to_bucket_without_boto3(make_bucket: Callable[[str], str]) -> None:
     places = {f"LAMBDAZOOM_{name}": make_bucket(name.lower()) for name in ("SOURCE", "ZOOM", "METADATA")}
     boto3.client("s3").put_object(Bucket=places["LAMBDAZOOM_SOURCE"], Key="trip/cat.jpg", Body=encoded(900, 600))

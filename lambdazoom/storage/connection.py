@@ -143,7 +143,8 @@ def _by_environment(environment: Mapping[str, str]) -> _Access | None:
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     region = region_named(environment) or DEFAULT_REGION
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
-    has_file = any(Path(environment.get(name, usual)).expanduser().exists() for name, usual in _FILES.items())
+    # not Path's own expanduser: it raises where there is no home, as in some containers
+    has_file = any(Path(os.path.expanduser(environment.get(name, usual))).exists() for name, usual in _FILES.items())  # noqa: PTH111
     is_ordinary = bool(endpoint or _ORDINARY_REGION.fullmatch(region))
     if not key or not secret or has_file or not is_ordinary or any(environment.get(name) for name in _LEFT_TO_BOTO3):
         return None

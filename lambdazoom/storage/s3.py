@@ -104,17 +104,21 @@ class BucketSource:
         with path.open("wb") as opened, _room_for(wanted, path):
             if size and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(opened.fileno(), 0, size)  # too little room is better known now
-            with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="range") as pool:
-                starts = range(0, size, RANGE_BYTES)
-                # each in a copy of our context, so that its requests count for whom we work for
-                ranges = [pool.submit(copy_context().run, self._download_range, wanted, opened.fileno(), start) for start in starts]
-                try:
-                    for each in ranges:
-                        each.result()
-                except by_obstore.NoRanges:
-                    patiently(lambda: self._download_whole(wanted, opened.fileno()), Passing, LONG)
-                finally:
-                    pool.shutdown(wait=True, cancel_futures=True)
+            try:
+                self._download_ranges(wanted, opened.fileno())
+            except by_obstore.NoRanges:
+                patiently(lambda: self._download_whole(wanted, opened.fileno()), Passing, LONG)
+
+    def _download_ranges(self, wanted: SourceObject, descriptor: int) -> None:
+        with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="range") as pool:
+            starts = range(0, wanted.version.size, RANGE_BYTES)
+            # each in a copy of our context, so that its requests count for whom we work for
+            ranges = [pool.submit(copy_context().run, self._download_range, wanted, descriptor, start) for start in starts]
+            try:
+                for each in ranges:
+                    each.result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
 
     def _download_range(self, wanted: SourceObject, descriptor: int, start: int) -> None:
         end = min(start + RANGE_BYTES, wanted.version.size)
