@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from lambdazoom.model.keys import Generation
 from lambdazoom.model.records import Outcome, Step
 from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog, documents, generations
@@ -258,3 +259,22 @@ def test_an_entry_whose_record_never_was_written_goes_after_a_day(history: Histo
     history.world.clock.pass_by(generations.LONGEST_RUN)
     history.reconcile()
     assert list(history.metadata.list("_lambdazoom/active/")) == []
+
+
+def test_a_slow_replacement_does_not_show_what_the_sweep_has_condemned(history: History) -> None:
+    """Nearly six hours pass between its last operations; the next version can't be shown, so what is on show must be fit to stay."""
+    history.holds(ONE_PIXEL)
+    history.settle()
+    before = history.shown.generation
+    run = Run(history.world, lambda workspace: is_settled(CAT.key, workspace, Wish(asked=True, anew=True)), "settle")
+    while not (run.standing_at.startswith(Generation.NOTES) and generations_of(history) != {before.id}):
+        run.move(up_to_a_commit=True)
+    while history.shown.generation == before:
+        history.sweep(5.9)
+        run.move(1)
+    history.holds(CUT_OFF)
+    run.move()
+    history.settle()
+    for _ in range(3):
+        history.sweep(26)
+    history.require_nothing_else(history.shown)

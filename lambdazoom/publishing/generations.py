@@ -161,7 +161,8 @@ def renew(image: ImageKey, made: Published, metadata: Store, clock: Clock, grace
     note = read_note(made.generation, metadata)
     if note is None or note.condemned or note.retired:
         return False
-    renewed = _note_of_new(image, made.generation, made.pyramid, clock(), grace)
+    # due when four operations at a quarter of the longest run each are over: this write, two for the note of what is replaced, the pointer
+    renewed = _note_of_new(image, made.generation, made.pyramid, clock(), grace, LONGEST_RUN)
     metadata.write(made.generation.note, _note_json(renewed), JSON, note.etag)
     return True
 
@@ -236,8 +237,10 @@ def _parse_pointer(text: bytes, etag: str) -> Published:
     return Published(Generation.parse(ours["generation"]), pyramid, version, ours["recipe"], etag)
 
 
-def _note_of_new(image: ImageKey, generation: Generation, pyramid: Pyramid, now: datetime, grace: timedelta) -> Note:
-    return Note(image.key, generation, pyramid, now + HALF_OF_IT + grace, written_at=now)
+def _note_of_new(
+    image: ImageKey, generation: Generation, pyramid: Pyramid, now: datetime, grace: timedelta, rest: timedelta = HALF_OF_IT
+) -> Note:
+    return Note(image.key, generation, pyramid, now + rest + grace, written_at=now)
 
 
 def _note_json(note: Note) -> bytes:
