@@ -77,7 +77,7 @@ def test_fifty_images_end_published_though_every_fifth_answer_is_wrong(
             assert found.counts.total() == 0, found.counts
     with capsys.disabled():
         print(f"\n{faults.requests:,} requests, {faults.faults.total():,} faults: {dict(faults.faults)}")  # noqa: T201 (the figures)
-        print(f"{spent.retries:,} retries by boto3 on the receipts, those of obstore apart; deliveries {dict(repeats)}")  # noqa: T201
+        print(f"{spent.retries:,} retries on the receipts; deliveries {dict(repeats)}")  # noqa: T201
     assert set(faults.faults) == set(FAULTS)
     assert faults.faults.total() > 0.15 * faults.requests
     assert spent.retries > 0
