@@ -37,9 +37,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     return monkeypatch
 
 
-def asked_for(bucket: str = "zoom") -> dict[str, object]:
-    """What obstore's store of a bucket was opened with."""
-    return dict(Connection().store(bucket, 30).config)
+def asked_for() -> dict[str, object]:
+    """What obstore's store was opened with."""
+    return dict(Connection().store(30).config)
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
@@ -58,6 +58,34 @@ def test_a_passing_role_has_a_token(environment: pytest.MonkeyPatch) -> None:
 def test_regions_with_hosts_of_another_kind_are_left_to_boto3(environment: pytest.MonkeyPatch, region: str) -> None:
     environment.setenv("AWS_DEFAULT_REGION", region)
     assert asked_for()["endpoint"] == boto3.client("s3").meta.endpoint_url
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_signed"),
+    [(None, False), ("https://s3.example.com", False), ("http://127.0.0.1:9", False), ("http://10.0.0.7:9", True)],
+)
+def test_what_others_could_change_on_its_way_is_signed(environment: pytest.MonkeyPatch, endpoint: str | None, is_signed: bool) -> None:
+    if endpoint:
+        environment.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert str(asked_for()["unsigned_payload"]).lower() == str(not is_signed).lower()
+
+
+def test_all_buckets_share_one_store(environment: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    class Handler(QuietHandler):
+        def respond(self) -> None:
+            self.body()
+            sent.append(f"{self.command} {self.path}")
+            self.answer(200, headers={"ETag": '"1"'})
+
+    with serving(Handler) as address:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{address}")
+        connection = Connection()
+        for bucket in ("zoom", "meta.data"):
+            BucketStore(connection, Bucket(bucket, "some")).put("trip/cat & dog.json", b"{}", JSON)
+        assert connection.store(30) is connection.store(30)
+    assert sent == ["PUT /zoom/some/trip/cat%20%26%20dog.json", "PUT /meta.data/some/trip/cat%20%26%20dog.json"]
 
 
 def test_what_a_profile_says_is_heard(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

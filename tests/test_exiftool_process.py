@@ -36,6 +36,48 @@ def test_nothing_runs_before_the_first_file_and_nothing_after_close(executable: 
     fresh.close()
 
 
+def test_it_can_be_launched_ahead_and_is_not_waited_for(executable: Path, tmp_path: Path) -> None:
+    path = draw(tmp_path / "picture.jpg")
+    with ExifTool(executable) as fresh:
+        started = time.monotonic()
+        fresh.prepare()
+        launched = fresh.pid
+        fresh.prepare()
+        assert time.monotonic() - started < 0.1, "perl alone takes longer to read exiftool"
+        assert launched is not None
+        fresh.read(path)
+        assert fresh.pid == launched
+
+
+def test_whoever_launches_ahead_does_not_wait_for_a_file_that_is_being_read(executable: Path, tmp_path: Path) -> None:
+    path = draw(tmp_path / "picture.jpg")
+    with ExifTool(executable, seconds=5) as fresh:
+        fresh.read(path)
+        child = fresh.pid
+        assert child is not None
+        os.kill(child, signal.SIGSTOP)
+        reading = threading.Thread(target=fresh.read, args=(path,))
+        reading.start()
+        time.sleep(0.2)
+        started = time.monotonic()
+        fresh.prepare()
+        assert time.monotonic() - started < 1
+        os.kill(child, signal.SIGCONT)
+        reading.join()
+        assert fresh.pid == child
+
+
+def test_what_goes_wrong_ahead_is_told_by_the_first_file(tmp_path: Path) -> None:
+    path, broken = draw(tmp_path / "picture.jpg"), tmp_path / "exiftool"
+    broken.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+    for configured in (broken, tmp_path / "nowhere"):
+        with ExifTool(configured) as fresh:
+            fresh.prepare()
+            with pytest.raises(ExifToolMissing, match="operations.bundle"):
+                fresh.read(path)
+
+
 def test_a_process_that_was_killed_between_two_files_is_replaced_unnoticed(executable: Path, tmp_path: Path) -> None:
     path = draw(tmp_path / "picture.jpg")
     with ExifTool(executable) as fresh:

@@ -86,6 +86,10 @@ def _executable(path: Path) -> Path:
     return path.absolute()
 
 
+def _does_not_start(executable: object) -> ExifToolMissing:
+    return ExifToolMissing(f"{executable} does not start; `python -m lambdazoom.operations.bundle` builds one that does.")
+
+
 class ExifTool:
     """One exiftool process for many files and threads: started at the first, replaced when it dies, gone after close().
 
@@ -116,6 +120,16 @@ class ExifTool:
         with self._lock:
             self._stop()
 
+    def prepare(self) -> None:
+        """Launch the process if none runs, and don't wait for it; what goes wrong with that, the next read tells."""
+        if not self._lock.acquire(blocking=False):
+            return  # it is at work
+        try:
+            with contextlib.suppress(MetadataError):
+                self._launched()
+        finally:
+            self._lock.release()
+
     def read(self, path: Path) -> Metadata:
         """Every tag of the file at `path`, which the caller named: never a name that a stranger chose.
 
@@ -140,15 +154,20 @@ class ExifTool:
                 return process.execute(*options, argument)
 
     def _started(self) -> Process:
+        process = self._launched()
+        if not process.has_answered:
+            with self._or_stopped(_does_not_start(process.executable)):
+                process.greet()
+        return process
+
+    def _launched(self) -> Process:
         if self._process is not None and self._process.alive:
             return self._process
         self._stop()
         executable = find_exiftool(self._configured)
         if not hide_environment():
             raise ExifToolMissing("exiftool is not started: this system does not let us hide our environment from it.")
-        with self._or_stopped(
-            ExifToolMissing(f"{executable} does not start; `python -m lambdazoom.operations.bundle` builds one that does.")
-        ):
+        with self._or_stopped(_does_not_start(executable)):
             self._process = Process(executable, self._seconds)
             self._process.run()
         return self._process

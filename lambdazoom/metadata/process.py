@@ -56,6 +56,7 @@ class Process(pyexiftool.ExifTool):  # type: ignore[misc] # PyExifTool has no ty
     def __init__(self, executable: Path, seconds: float) -> None:
         super().__init__(executable=str(executable), common_args=[], config_file="", encoding="utf-8")
         self._seconds = seconds
+        self.has_answered = False
 
     def __del__(self) -> None:
         self.kill()
@@ -70,7 +71,10 @@ class Process(pyexiftool.ExifTool):  # type: ignore[misc] # PyExifTool has no ty
         return int(self._process.pid)
 
     def run(self) -> None:
-        """Start it, in a session of its own so that kill() reaches its children; `-config ""` first, or ~/.ExifTool_config would be run."""
+        """Launch it, in a session of its own so that kill() reaches its children; `-config ""` first, or ~/.ExifTool_config would be run.
+
+        It is not waited for: `greet` does that.
+        """
         command = [self.executable, "-config", self.config_file, "-stay_open", "True", "-@", "-"]
         self._process = subprocess.Popen(  # noqa: S603 - the program that the operator chose
             command,
@@ -84,7 +88,11 @@ class Process(pyexiftool.ExifTool):  # type: ignore[misc] # PyExifTool has no ty
         )
         _limit(self._process.pid)
         self._running = True
+
+    def greet(self) -> None:
+        """Wait until it is up. Raises as `execute` does."""
         self._ver = self.execute("-ver").decode("ascii", errors="replace").strip()
+        self.has_answered = True
 
     def execute(self, *params: str) -> bytearray:
         """What exiftool prints for these arguments. Raises TimeoutError, ExifToolFailed, and EOFError or OSError if it died."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TypeVar
 
+from lambdazoom.imaging import signatures
 from lambdazoom.metadata.exiftool import Metadata
 from lambdazoom.model.errors import Conflict, ImageError, Interrupted, LambdaZoomError, MetadataError, NotFound, Unstorable
 from lambdazoom.model.keys import ImageKey, SourceObject
@@ -54,7 +55,10 @@ def make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspa
 def _make(wanted: Wanted, current: SourceObject, pulse: Pulse, workspace: Workspace, replaces: bool) -> Made:
     with ExitStack() as undo:
         with ThreadPoolExecutor(1, thread_name_prefix="side") as side:
-            opening = side.submit(import_module, "lambdazoom.publishing.cutting")  # Pillow is loaded while the source comes
+            # Pillow is loaded, and exiftool is starting, while the source comes
+            opening = side.submit(import_module, "lambdazoom.publishing.cutting")
+            if wanted.metadata and signatures.is_image_name(current.key):
+                workspace.exiftool.prepare()
             with workspace.source.fetch(current) as path:
                 cutting = opening.result()
                 digest = side.submit(cutting.sha256, path, ImageKey(current.key).display)

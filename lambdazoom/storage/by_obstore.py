@@ -5,7 +5,6 @@ normalizes keys (empty segments, dots, control characters): `can_name` tells whi
 """
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -24,7 +23,7 @@ from lambdazoom.storage.effort import LONG, patiently
 from lambdazoom.storage.refusals import Passing, RefusedAgain, refusal, unreachable
 
 if TYPE_CHECKING:
-    from obstore import PutMode
+    from obstore import GetOptions, PutMode
     from obstore.store import S3Store
 
 CHUNK_BYTES = 2**20
@@ -60,8 +59,6 @@ class BucketRequests:
         self._connection = connection
         self._bucket = bucket
         self._seconds = seconds
-        self._lock = threading.Lock()
-        self._opened: S3Store | None = None
 
     def key(self, name: str) -> str:
         """The object's key in the bucket; Unstorable if S3 takes none so long."""
@@ -72,22 +69,22 @@ class BucketRequests:
 
     def head(self, name: str) -> SourceVersion:
         """The version of the object that is there; those that differ in nothing else differ in their version id."""
-        key = self.key(name)
-        found = self._ask("head", name, lambda store: obstore.head(store, key))
+        path = self._path(name)
+        found = self._ask("head", name, lambda store: obstore.head(store, path))
         return SourceVersion(found["e_tag"] or "", found["last_modified"].replace(microsecond=0), found["size"], found["version"] or "")
 
     def require_bucket(self, name: str) -> None:
         """Raises NoBucket if the bucket itself is not there: the refusal of a GET tells that, a HEAD's does not."""
-        key = self.key(name)
+        path = self._path(name)
         with suppress(NotFound, NoRanges):
-            self._ask("get", name, lambda store: obstore.get(store, key, options={"range": (0, 1)}))
+            self._ask("get", name, lambda store: obstore.get(store, path, options={"range": (0, 1)}))
 
     def get(self, name: str) -> Stored:
         """The whole object."""
-        key = self.key(name)
+        path = self._path(name)
 
         def get(store: "S3Store") -> Stored:
-            answer = obstore.get(store, key)
+            answer = obstore.get(store, path)
             return Stored(answer.bytes().to_bytes(), answer.meta["e_tag"] or "")
 
         return self._ask("get", name, get)
@@ -97,41 +94,42 @@ class BucketRequests:
 
         Conflict if the object is another, NoRanges if the server gives objects as a whole only.
         """
-        key = self.key(name)
+        path = self._path(name)
         effort.current().count("get")
-        with _speaking(self._bucket.name, name, key, conditional=True):
-            answer = obstore.get(self._store(), key, options={"if_match": etag, **({"range": within} if within else {})})
+        with _speaking(self._bucket.name, name, path, conditional=True):
+            options: GetOptions = {"if_match": etag, "range": within} if within else {"if_match": etag}
+            answer = obstore.get(self._connection.store(self._seconds), path, options=options)
             for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                 take(chunk)
 
     def put(self, name: str, data: bytes, headers: Headers, mode: "PutMode" = "overwrite") -> str:
         """Store the object, if the mode's condition holds; its etag."""
-        key = self.key(name)
+        path = self._path(name)
         attributes = {"Content-Type": headers.content_type, "Cache-Control": headers.cache_control}
 
         def put(store: "S3Store") -> str:
-            return obstore.put(store, key, data, attributes=attributes, mode=mode, use_multipart=False)["e_tag"] or ""
+            return obstore.put(store, path, data, attributes=attributes, mode=mode, use_multipart=False)["e_tag"] or ""
 
         return self._ask("put", name, put, conditional=mode != "overwrite")
 
     def delete(self, name: str, etag: str | None = None) -> None:
         """Delete the object, whether or not it is there; with an etag, only the one that has it."""
-        key = self.key(name)
+        path = self._path(name)
 
         def delete(store: "S3Store") -> None:
-            address = obstore.sign(store, "DELETE", key, timedelta(minutes=5))
+            address = obstore.sign(store, "DELETE", path, timedelta(minutes=5))
             _send_delete(address, etag, self._bucket.name, name)
 
         self._ask("delete", name, delete, conditional=etag is not None)
 
     def _ask(self, kind: str, name: str, request: Callable[["S3Store"], T], conditional: bool = False) -> T:
-        store, tries = self._store(), 0
+        store, path, tries = self._connection.store(self._seconds), self._path(name), 0
 
         def attempt() -> T:
             nonlocal tries
             tries += 1
             effort.current().count(kind)
-            with _speaking(self._bucket.name, name, self.key(name), conditional):
+            with _speaking(self._bucket.name, name, path, conditional):
                 return request(store)
 
         try:
@@ -141,26 +139,24 @@ class BucketRequests:
                 raise RefusedAgain(str(error)) from error
             raise
 
-    def _store(self) -> "S3Store":
-        with self._lock:
-            if self._opened is None:
-                self._opened = self._connection.store(self._bucket.name, self._seconds)
-            return self._opened
+    def _path(self, name: str) -> str:
+        """The object's key, behind its bucket: what the connection's store calls it."""
+        return f"{self._bucket.name}/{self.key(name)}"
 
 
 @contextmanager
-def _speaking(bucket: str, name: str, key: str, conditional: bool) -> Iterator[None]:
+def _speaking(bucket: str, name: str, path: str, conditional: bool) -> Iterator[None]:
     """Turn what obstore raises into our own errors. Its own words hold whole answers of S3, so they are read, but never repeated."""
     try:
         yield
     except (BaseError, FileNotFoundError) as error:  # of a 404 it raises Python's own
-        raise _translate(error, bucket, name, key, conditional) from error
+        raise _translate(error, bucket, name, path, conditional) from error
 
 
-def _translate(error: Exception, bucket: str, name: str, key: str, conditional: bool) -> StorageError:
+def _translate(error: Exception, bucket: str, name: str, path: str, conditional: bool) -> StorageError:
     said = str(error)
-    # all but the generic one begin with the key: behind it, so that no key can be taken for an answer
-    answered = _ANSWERED.search(said, 0 if isinstance(error, GenericError) else said.find(key) + len(key))
+    # all but the generic one begin with the path: behind it, so that no key can be taken for an answer
+    answered = _ANSWERED.search(said, 0 if isinstance(error, GenericError) else said.find(path) + len(path))
     if answered:
         code = _CODE.search(answered["body"])
         return refusal(code[1] if code else answered["status"], answered["body"], bucket, name, conditional)
