@@ -74,7 +74,7 @@ def test_what_goes_wrong_ahead_is_told_by_the_first_file(tmp_path: Path) -> None
     for configured in (broken, tmp_path / "nowhere"):
         with ExifTool(configured) as fresh:
             fresh.prepare()
-            with pytest.raises(ExifToolMissing, match="operations.bundle"):
+            with pytest.raises(ExifToolMissing, match=r"operations\.bundle"):
                 fresh.read(path)
 
 
