@@ -56,7 +56,7 @@ def process(keys: tuple[str, ...], if_changed: bool, recipe: bool, anew: bool, r
 
 def _process(image: ImageKey, workspace: "Workspace", wish: Wish) -> bool:
     from lambdazoom.publishing.pipeline import settle
-    from lambdazoom.terminal import summary
+    from lambdazoom.summary import summary
 
     try:
         record = settle(image, workspace, wish=wish)

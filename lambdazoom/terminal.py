@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import NoReturn
 
 import click
@@ -11,8 +10,9 @@ from tqdm import tqdm
 
 from lambdazoom.model.errors import LambdaZoomError
 from lambdazoom.model.keys import ImageKey
-from lambdazoom.model.records import ImageRecord, Progress, State
+from lambdazoom.model.records import ImageRecord, Progress
 from lambdazoom.publishing.workspace import utc_now
+from lambdazoom.summary import summary
 
 _BAR = "{desc:<40} {percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} {unit} {elapsed}"
 _REDRAW_SECONDS = 0.1
@@ -87,18 +87,6 @@ class Terminal:
     def _say(self, line: str) -> None:
         with tqdm.external_write_mode():
             click.echo(line)
-
-
-def summary(image: ImageKey, record: ImageRecord, now: datetime) -> str:
-    """One line on what became of an image."""
-    state = record.state(now)
-    if state == State.PUBLISHED:
-        line = f"{image.display}: {record.width:,} × {record.height:,} pixels, {record.tile_count:,} tiles, {record.seconds:.1f} s"
-        return " ".join((line, *record.complaints))
-    sentences = [*record.complaints, *record.remarks]
-    if record.tiles and not sentences:
-        sentences = [record.tiles.sentence]
-    return f"{image.display}: {state}. {' '.join(sentences)}".rstrip()
 
 
 def _bar(name: str) -> "tqdm[NoReturn]":

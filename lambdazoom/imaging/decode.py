@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
-from lambdazoom.imaging import tiff
 from lambdazoom.imaging.formats import Header, WatchedFile, Wishes, open_image, reading
 from lambdazoom.imaging.holding import held_beside
 from lambdazoom.imaging.needs import Whole
+from lambdazoom.imaging.readers import is_tiff
 from lambdazoom.imaging.source import Source, WholeSource
 from lambdazoom.imaging.streams import BandedSource, PngSource, PulledSource
 from lambdazoom.imaging.ways import whole_because
@@ -34,9 +33,11 @@ def _source(image: ImageFile.ImageFile, header: Header, name: str, file: Watched
     because = whole_because(image, header, file)
     if because:
         return WholeSource(image, header, name, wishes, because)
-    if not isinstance(image, TiffImageFile):
+    if not is_tiff(image):
         kind = PngSource if header.kind == "PNG" else PulledSource
         return kind(image, header, name, wishes, file)
+    from lambdazoom.imaging import tiff  # for these alone
+
     bands = tiff.bands(image)
     if bands is None:
         return WholeSource(image, header, name, wishes, Whole("a TIFF in one piece", "save it with tiles", held_beside(image)))

@@ -8,9 +8,9 @@ from typing import BinaryIO, cast
 
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from lambdazoom.imaging.boxes import bits_of_avif
+from lambdazoom.imaging.readers import is_tiff
 from lambdazoom.model.errors import UnsupportedImage
 
 _BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 340, 341  # TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
@@ -46,7 +46,7 @@ class Samples:
 
 def samples_of(image: Image.Image) -> Samples:
     """What the file says; the pixels need not have been read."""
-    if isinstance(image, TiffImageFile):
+    if is_tiff(image):
         tags = image.tag_v2
         bits = max(tags.get(_BITS, (1,)))
         return Samples(bits, tags.get(_PHOTOMETRIC) == 0, _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max))

@@ -5,7 +5,6 @@ anonymous file of its own (a memfd where there is one): two threads then need ha
 """
 
 import os
-import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from lambdazoom.imaging import mapped
+from lambdazoom.imaging.memory import anonymous_file
 from lambdazoom.model.geometry import Box, Recipe
 
 THUMBNAIL_SIDE = 512
@@ -55,7 +55,7 @@ class TileEncoder:
 
     def _scratch_file(self) -> BinaryIO:
         if not hasattr(self._scratch, "file"):
-            self._scratch.file = _anonymous_file()
+            self._scratch.file = anonymous_file()
             self._opened.append(self._scratch.file)
         opened: BinaryIO = self._scratch.file
         return opened
@@ -67,7 +67,7 @@ def thumbnail(image: Image.Image, background: str) -> bytes:
     small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     if small.mode == "RGBA":
         small = Image.composite(small.convert("RGB"), Image.new("RGB", small.size, background), small.getchannel("A"))
-    with _anonymous_file() as scratch:
+    with anonymous_file() as scratch:
         small.save(scratch, "JPEG", quality=85, subsampling="4:2:0", optimize=False)
         return os.pread(scratch.fileno(), os.lseek(scratch.fileno(), 0, os.SEEK_CUR), 0)
 
@@ -75,9 +75,3 @@ def thumbnail(image: Image.Image, background: str) -> bytes:
 def straight(image: Image.Image) -> Image.Image:
     """The picture with its colours as they are stored in files: not premultiplied by alpha."""
     return image.convert("RGBA") if image.mode == "RGBa" else image
-
-
-def _anonymous_file() -> BinaryIO:
-    if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("tile", os.MFD_CLOEXEC), "w+b", buffering=0)
-    return tempfile.TemporaryFile(buffering=0)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from lambdazoom.imaging import raw, signatures
 from lambdazoom.imaging.pages import refuse_compression, turn_to_page
@@ -24,6 +24,8 @@ from lambdazoom.model.geometry import WHITE
 
 # Pillow's readers that we trust with strangers' files: not EPS (it runs Ghostscript), nor the many that nobody asks for
 OPENED = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "ICO", "PSD")
+
+_OPENED_FIRST = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # what Pillow opens without looking whether it is a TIFF
 
 # what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError, RuntimeError is AVIF's
 BROKEN = (OSError, SyntaxError, ValueError, ArithmeticError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
@@ -149,6 +151,8 @@ def _open(opened: BinaryIO, kinds: tuple[str, ...]) -> ImageFile.ImageFile:
     is_heif = signatures.match(head, (*signatures.HEIC, *signatures.HEIF))
     if raw.is_raw_file(opened):
         raise UnidentifiedImageError  # many are TIFFs, of which Pillow would show a thumbnail
+    if not head.startswith(_OPENED_FIRST):
+        import PIL.TiffImagePlugin  # noqa: F401 (else Pillow would load all the readers that it has)
     return Image.open(opened, formats=(*kinds, "HEIF") if is_heif and _knows_heif() else kinds)
 
 
@@ -188,8 +192,10 @@ def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptIm
 
 def _refuse_tiff(path: Path, name: str) -> None:
     """UnsupportedImage if a TIFF is sound, but Pillow can't read its compression or has no mode for its samples."""
+    from PIL.TiffImagePlugin import TiffImageFile  # it was tried already
+
     try:
-        with TiffImagePlugin.TiffImageFile(path):
+        with TiffImageFile(path):
             return
     except SyntaxError as error:
         if isinstance(error.__cause__, KeyError):  # of Pillow's table of compressions

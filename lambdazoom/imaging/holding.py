@@ -6,12 +6,11 @@ Measured with the Pillow of requirements.txt, as the peak of a process of its ow
 from dataclasses import dataclass
 
 from PIL import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
-from lambdazoom.imaging import tiff
 from lambdazoom.imaging.colour import is_srgb, space_of
 from lambdazoom.imaging.depth import needs_all_pixels, samples_of
 from lambdazoom.imaging.mapped import BYTES_A_PIXEL, bytes_a_pixel
+from lambdazoom.imaging.readers import is_tiff
 from lambdazoom.imaging.upright import orientation
 
 # bytes a pixel, while decoding and until the image is closed; libwebp keeps two frames, openjpeg 32 bits a sample
@@ -49,7 +48,11 @@ def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
     """What an opened image will hold beside its pixels; `has_scans` tells of a JPEG that it does not come row by row."""
     kind = image.format or ""
     decoding = _COEFFICIENT * _samples(image) if has_scans else _DECODING.get(kind, 0.0)
-    piece = tiff.bytes_of_piece(image) if isinstance(image, TiffImageFile) else 0
+    piece = 0
+    if is_tiff(image):
+        from lambdazoom.imaging import tiff  # for these alone
+
+        piece = tiff.bytes_of_piece(image)
     left = orientation(image)
     if left != 1 and kind == "TIFF":  # by Pillow
         decoding, left = decoding + bytes_a_pixel(image.mode), 1

@@ -15,12 +15,12 @@ fifth of the time in all. Its JPEG encoder itself takes a box; `can_encode` trie
 import io
 import mmap
 import os
-import tempfile
 from collections.abc import Callable
 from functools import cache
 
 from PIL import Image, ImageFile
 
+from lambdazoom.imaging.memory import anonymous_file
 from lambdazoom.model.geometry import Box
 
 BYTES_A_PIXEL = {"RGB": 4, "L": 1}  # Pillow's own layout: the fourth byte of RGB is padding
@@ -127,7 +127,7 @@ def _is_encoded_alike(mode: str, quality: int, subsampling: str) -> bool:
     drawn, box = Image.radial_gradient("L").convert(mode), Box(150, 130, 203, 201)
     expected = io.BytesIO()
     drawn.crop(box).save(expected, "JPEG", quality=quality, subsampling=subsampling)
-    with tempfile.TemporaryFile(buffering=0) as written:
+    with anonymous_file() as written:
         encode_jpeg(drawn, box, quality, subsampling, written.fileno())
         return os.pread(written.fileno(), 1 << 20, 0) == expected.getvalue()
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 REGION = 2 << 20  # bytes: what is given back, and looked at, at once; a huge page on x86-64 and on arm64 with pages of 4 KiB
 
@@ -212,3 +213,12 @@ def forget_peak() -> None:
 def _clear_refs() -> int:
     """Opened once, for good: a process that has hidden its environment (metadata.process) can't open it any more, but write to it."""
     return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+
+
+def anonymous_file() -> BinaryIO:
+    """A file without a name, in memory where the system has such (memfd), for what only writes to a real descriptor."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("tile", os.MFD_CLOEXEC), "w+b", buffering=0)
+    import tempfile  # elsewhere nobody needs it here, and it takes as long to load as Pillow's core
+
+    return tempfile.TemporaryFile(buffering=0)

@@ -1,9 +1,14 @@
 """The pages of a TIFF: which of its directories are pictures of their own, which one is shown, and whether we can; no pixels here."""
 
-from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
+from typing import TYPE_CHECKING
 
+from PIL import Image
+
+from lambdazoom.imaging.readers import is_tiff
 from lambdazoom.model.errors import UnsupportedImage
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import TiffImageFile
 
 # what seeking among the directories of a broken TIFF raises; EOFError behind the last one
 _ENDS = (OSError, SyntaxError, ValueError, OverflowError, EOFError, LookupError, TypeError)
@@ -30,7 +35,7 @@ def turn_to_page(image: Image.Image, name: str, wanted: int | None = None) -> tu
     Neither the levels of a pyramid nor masks are pages. Of other files the first frame is shown, of HEIF the primary image.
     UnsupportedImage if there is no such page, nothing but previews, or no decoder for it.
     """
-    if not isinstance(image, TiffImageFile):
+    if not is_tiff(image):
         if wanted:
             raise UnsupportedImage(f"{name} is no TIFF: only of those a page can be chosen. Leave the page out.")
         return 0, 1
@@ -53,7 +58,7 @@ def refuse_compression(compression: object, name: str) -> None:
         raise UnsupportedImage(f"{name} is a TIFF whose compression ({method}) is not opened here. Save it with LZW or deflate.")
 
 
-def _areas(image: TiffImageFile) -> dict[int, int]:
+def _areas(image: "TiffImageFile") -> dict[int, int]:
     """The pixels of each page, by its directory; as many as could be read."""
     areas = {}
     for directory in range(_MOST):
@@ -66,7 +71,7 @@ def _areas(image: TiffImageFile) -> dict[int, int]:
     return areas
 
 
-def _is_beside(image: TiffImageFile) -> bool:
+def _is_beside(image: "TiffImageFile") -> bool:
     """Whether this directory holds a smaller version or a mask of another."""
     kind = image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)
     is_beside = isinstance(kind, int) and bool(kind & (_REDUCED | _MASK))

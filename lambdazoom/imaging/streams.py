@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from lambdazoom.imaging import jpeg, mapped, needs, tiff
+from lambdazoom.imaging import jpeg, mapped, needs
 from lambdazoom.imaging.canvas import Canvas, Rows
 from lambdazoom.imaging.colour import Conversion, space_of
 from lambdazoom.imaging.finishing import Finish
@@ -24,6 +24,7 @@ from lambdazoom.model.geometry import Pyramid
 
 if TYPE_CHECKING:
     from lambdazoom.imaging.inflate import InflatedPng
+    from lambdazoom.imaging.tiff import Bands
 
 _BANDS_AHEAD = 4  # with fewer, decoding waits for encoding, and the other way round
 _MOST_ROWS_AHEAD = 1024  # of high bands fewer are ahead: they are work enough, and much memory
@@ -144,7 +145,7 @@ class BandedSource(StreamedSource):
 
     way = "band by band"
 
-    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, bands: tiff.Bands, descriptor: int) -> None:
+    def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, bands: "Bands", descriptor: int) -> None:
         super().__init__(image, header, name, wishes)
         self._bands, self._descriptor = bands, descriptor
         self._ahead = max(bands.step, min(_BANDS_AHEAD * bands.step, _MOST_ROWS_AHEAD))

@@ -1,8 +1,6 @@
 """A plain pyramid in a local folder, as dzsave writes it: no stores, no settings, no records."""
 
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -102,7 +100,8 @@ def _unfinished(folder: Path, stem: str, pyramid: Pyramid) -> Iterator[Path]:
     reserve = bytearray(_RESERVE_BYTES)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{start}_files-", dir=folder))
+        unfinished = folder / f".{start}_files-{os.urandom(8).hex()}"
+        unfinished.mkdir()
         try:
             unfinished.chmod(0o755)
             for level in pyramid.levels:
@@ -110,9 +109,16 @@ def _unfinished(folder: Path, stem: str, pyramid: Pyramid) -> Iterator[Path]:
             yield unfinished
         finally:
             del reserve
-            shutil.rmtree(unfinished, ignore_errors=True)
+            _take_away(unfinished)
     except OSError as error:
         raise StorageError(f"{display_name(str(error.filename or folder))}: {error.strerror or error}.") from error
+
+
+def _take_away(unfinished: Path) -> None:
+    if unfinished.exists():
+        import shutil  # most end well, and a small image is cut in little more time than this takes to load
+
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _writer(folder: Path, pyramid: Pyramid, progress: Callable[[int, int], None]) -> Callable[[Tile], None]:

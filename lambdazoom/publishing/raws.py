@@ -5,7 +5,6 @@ business here.
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -58,6 +57,8 @@ def picture_of(path: Path, name: str, exiftool: Callable[[], "AbstractContextMan
     if not is_raw:
         yield Picture(path)
         return
+    import tempfile  # for these alone
+
     with tempfile.TemporaryDirectory(prefix="lambdazoom-") as private:
         suffix = _SUFFIX.search(path.name)  # by which exiftool tells makers apart
         link, preview = Path(private) / f"raw{suffix[0] if suffix else ''}", Path(private) / "preview.jpg"

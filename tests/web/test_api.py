@@ -6,7 +6,7 @@ import re
 import statistics
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -233,6 +233,7 @@ def test_the_schedule_makes_the_index_anew(workspace: Workspace, publish: Publis
 
 
 RECORDS = 10_000
+YARDSTICK = json.dumps([{"key": f"archive/{number}.tif", "sizes": [number, 2000], "remarks": ["so", "and so"]} for number in range(10_000)])
 
 
 @pytest.fixture(scope="module")
@@ -268,12 +269,18 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 @pytest.mark.parametrize("query", ["", "state=failed", "sort=name", "q=plate+12", "q=scanner+2024&sort=largest"])
 def test_a_page_of_ten_thousand_takes_a_moment(filled: Workspace, query: str) -> None:
     client = create_app(lambda: filled).test_client()
-    client.get(f"/api/images?{query}")
-    seconds = []
-    for _ in range(9):
-        started = time.process_time()  # the work of all threads: what else runs on the machine is no matter
-        answer = client.get(f"/api/images?{query}")
-        seconds.append(time.process_time() - started)
-        assert answer.get_json()["images"]
+    answer = client.get(f"/api/images?{query}")
     assert answer.get_json()["counts"]["all"]["count"] == RECORDS
-    assert statistics.median(seconds) <= 0.05, seconds
+    ours, yardstick = [], []
+    for _ in range(9):  # in turns: a slow or busy machine does both more slowly; where the yardstick takes 8 ms, a page may take 50
+        ours.append(processor_seconds(lambda: client.get(f"/api/images?{query}")))
+        yardstick.append(processor_seconds(lambda: json.loads(YARDSTICK)))
+        assert answer.get_json()["images"]
+    assert statistics.median(ours) <= 6 * statistics.median(yardstick), (ours, yardstick)
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Of all threads: what else runs on the machine counts only as far as it slows the processor."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started

@@ -1,0 +1,15 @@
+"""Which of Pillow's readers an opened image comes from, without loading one that none has needed yet."""
+
+import sys
+from typing import TYPE_CHECKING, TypeGuard
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import TiffImageFile
+
+
+def is_tiff(image: Image.Image) -> "TypeGuard[TiffImageFile]":
+    """Whether Pillow's reader of TIFF opened it, which takes as long to load as a small image to be cut."""
+    reader = sys.modules.get("PIL.TiffImagePlugin")
+    return reader is not None and isinstance(image, reader.TiffImageFile)
