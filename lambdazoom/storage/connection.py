@@ -71,6 +71,8 @@ class Connection:
 
     def _open_store(self, seconds: float) -> S3Store:
         access = self._known_access
+        # obstore's runtime, which begins with the first request: one thread hands on all that ours wait for; more would wake each other
+        os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
         endpoint = access.endpoint or f"https://s3.{access.region}.amazonaws.com"
         authorities = os.environ.get("AWS_CA_BUNDLE")
         options: Any = {
