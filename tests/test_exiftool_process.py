@@ -23,6 +23,15 @@ from tests.waiting import wait_until
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc and prctl are Linux's")
 
 
+def stopped(exiftool: ExifTool, path: Path) -> int:
+    """exiftool's process, which has read a file and will not answer the next."""
+    exiftool.read(path)
+    child = exiftool.pid
+    assert child is not None
+    os.kill(child, signal.SIGSTOP)
+    return child
+
+
 def test_nothing_runs_before_the_first_file_and_nothing_after_close(executable: Path, tmp_path: Path) -> None:
     path = draw(tmp_path / "picture.jpg")
     with ExifTool(executable) as fresh:
@@ -53,10 +62,7 @@ def test_it_can_be_launched_ahead_and_is_not_waited_for(executable: Path, tmp_pa
 def test_whoever_launches_ahead_does_not_wait_for_a_file_that_is_being_read(executable: Path, tmp_path: Path) -> None:
     path = draw(tmp_path / "picture.jpg")
     with ExifTool(executable) as fresh:
-        fresh.read(path)
-        child = fresh.pid
-        assert child is not None
-        os.kill(child, signal.SIGSTOP)
+        child = stopped(fresh, path)
         with ThreadPoolExecutor(1) as beside:
             reading = beside.submit(fresh.read, path)
             time.sleep(0.2)
@@ -94,10 +100,7 @@ def test_a_process_that_was_killed_between_two_files_is_replaced_unnoticed(execu
 def test_a_process_that_dies_in_the_middle_fails_this_file_and_not_the_next(executable: Path, tmp_path: Path) -> None:
     path = draw(tmp_path / "picture.jpg")
     with ExifTool(executable) as fresh:
-        fresh.read(path)
-        child = fresh.pid
-        assert child is not None
-        os.kill(child, signal.SIGSTOP)  # so that it is surely in the middle when the blow comes
+        child = stopped(fresh, path)  # so that it is surely in the middle when the blow comes
         threading.Timer(0.2, os.kill, (child, signal.SIGKILL)).start()
         with pytest.raises(ExifToolFailed, match="stopped in the middle"):
             fresh.read(path)
@@ -108,10 +111,7 @@ def test_a_process_that_dies_in_the_middle_fails_this_file_and_not_the_next(exec
 def test_a_hung_exiftool_is_ended_at_the_limit_and_the_next_file_is_read(executable: Path, tmp_path: Path) -> None:
     path = draw(tmp_path / "picture.jpg")
     with ExifTool(executable, seconds=5) as fresh:
-        fresh.read(path)
-        child = fresh.pid
-        assert child is not None
-        os.kill(child, signal.SIGSTOP)
+        child = stopped(fresh, path)
         started = time.monotonic()
         with pytest.raises(ExifToolTimeout, match=re.escape("exiftool took longer than 5 s.")):
             fresh.read(path)

@@ -69,21 +69,18 @@ class BucketRequests:
 
     def head(self, name: str) -> SourceVersion:
         """The version of the object that is there; those that differ in nothing else differ in their version id."""
-        path = self._path(name)
-        found = self._ask("head", name, lambda store: obstore.head(store, path))
+        found = self._ask("head", name, lambda store, path: obstore.head(store, path))
         return SourceVersion(found["e_tag"] or "", found["last_modified"].replace(microsecond=0), found["size"], found["version"] or "")
 
     def require_bucket(self, name: str) -> None:
         """Raises NoBucket if the bucket itself is not there: the refusal of a GET tells that, a HEAD's does not."""
-        path = self._path(name)
         with suppress(NotFound, NoRanges):
-            self._ask("get", name, lambda store: obstore.get(store, path, options={"range": (0, 1)}))
+            self._ask("get", name, lambda store, path: obstore.get(store, path, options={"range": (0, 1)}))
 
     def get(self, name: str) -> Stored:
         """The whole object."""
-        path = self._path(name)
 
-        def get(store: "S3Store") -> Stored:
+        def get(store: "S3Store", path: str) -> Stored:
             answer = obstore.get(store, path)
             return Stored(answer.bytes().to_bytes(), answer.meta["e_tag"] or "")
 
@@ -104,25 +101,23 @@ class BucketRequests:
 
     def put(self, name: str, data: bytes, headers: Headers, mode: "PutMode" = "overwrite") -> str:
         """Store the object, if the mode's condition holds; its etag."""
-        path = self._path(name)
         attributes = {"Content-Type": headers.content_type, "Cache-Control": headers.cache_control}
 
-        def put(store: "S3Store") -> str:
+        def put(store: "S3Store", path: str) -> str:
             return obstore.put(store, path, data, attributes=attributes, mode=mode, use_multipart=False)["e_tag"] or ""
 
         return self._ask("put", name, put, conditional=mode != "overwrite")
 
     def delete(self, name: str, etag: str | None = None) -> None:
         """Delete the object, whether or not it is there; with an etag, only the one that has it."""
-        path = self._path(name)
 
-        def delete(store: "S3Store") -> None:
+        def delete(store: "S3Store", path: str) -> None:
             address = obstore.sign(store, "DELETE", path, timedelta(minutes=5))
             _send_delete(address, etag, self._bucket.name, name)
 
         self._ask("delete", name, delete, conditional=etag is not None)
 
-    def _ask(self, kind: str, name: str, request: Callable[["S3Store"], T], conditional: bool = False) -> T:
+    def _ask(self, kind: str, name: str, request: Callable[["S3Store", str], T], conditional: bool = False) -> T:
         store, path, tries = self._connection.store(self._seconds), self._path(name), 0
 
         def attempt() -> T:
@@ -130,7 +125,7 @@ class BucketRequests:
             tries += 1
             effort.current().count(kind)
             with _speaking(self._bucket.name, name, path, conditional):
-                return request(store)
+                return request(store, path)
 
         try:
             return patiently(attempt, Passing, LONG)
