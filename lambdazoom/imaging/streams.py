@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _BANDS_AHEAD = 4  # with fewer, decoding waits for encoding, and the other way round
 _MOST_ROWS_AHEAD = 1024  # of high bands fewer are ahead: they are work enough, and much memory
+_AHEAD_BYTES = 48 << 20  # of a JPEG's rows: with fewer, decoder and encoders wait for each other a fourteenth of the time
 
 
 class StreamedSource(Source):
@@ -51,12 +52,13 @@ class PulledSource(StreamedSource):
 
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""
+        ahead = self._ahead(pyramid.recipe.tile_size)
         if not self.finish.is_needed:
-            return needs.streamed(pyramid, self.mode)
+            return needs.streamed(pyramid, self.mode, ahead)
         # a row is in one mode or in the other: only if the first is wider, more is needed, beside what is not yet given back
         wider = max(0, mapped.stride(self.header.mode, 1) - mapped.bytes_a_pixel(self.mode))
-        on_the_way = 2 * REGION + self.width * wider * rows_ahead(pyramid.recipe.tile_size)
-        return needs.streamed(pyramid, self.mode, on_the_way=on_the_way + needs.finishing(pyramid))
+        on_the_way = 2 * REGION + self.width * wider * ahead
+        return needs.streamed(pyramid, self.mode, ahead, on_the_way + needs.finishing(pyramid))
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
@@ -65,6 +67,11 @@ class PulledSource(StreamedSource):
         with reading(self.name):
             reader = jpeg.ScanReader(self._file, share, lambda: target.reaches(self.height - jpeg.UNFINISHED_ROWS))
         self._pull(self.image, self._file, target, tiler, reader)
+
+    def _ahead(self, tile_size: int) -> int:
+        """How many rows may be there that are not yet cut: more than elsewhere, while they are short."""
+        least = rows_ahead(tile_size)
+        return max(least, min(2 * least, _AHEAD_BYTES // mapped.stride(self.header.mode, self.width)))
 
     def _target(self, tiler: Tiler) -> Canvas | Stored:
         """Where it is decoded to: at once to where tiles are cut from, if there is nothing to be done with the pixels."""
@@ -78,7 +85,7 @@ class PulledSource(StreamedSource):
         tiler: Tiler,
         read: Callable[[int], bytes] | None = None,
     ) -> None:
-        arrived = 0
+        arrived, ahead = 0, self._ahead(tiler.canvas.level.tile_size)
 
         def look() -> None:
             nonlocal arrived
@@ -86,7 +93,7 @@ class PulledSource(StreamedSource):
             if rows > arrived:
                 self._bring(Rows(arrived, rows), target, tiler)
                 arrived = rows
-                tiler.wait_for_room(rows)
+                tiler.wait_for_room(rows, ahead)
                 if isinstance(target, Canvas):
                     target.expect(rows)
 
@@ -127,6 +134,9 @@ class PngSource(PulledSource):
         from lambdazoom.imaging.inflate import PIECE_BYTES  # with isal, which nothing else needs
 
         return super().need(pyramid) + 20 * PIECE_BYTES
+
+    def _ahead(self, tile_size: int) -> int:
+        return rows_ahead(tile_size)  # its decoder is what all others wait for
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""
