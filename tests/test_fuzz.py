@@ -1,4 +1,4 @@
-"""A minute of damaged files of all kinds: each ends published or refused with a sentence, in bounded time, and leaves nothing behind."""
+"""Damaged files of all kinds: each ends published or refused with a sentence, in bounded time, and leaves nothing behind."""
 
 import random
 import re
@@ -15,19 +15,19 @@ from tests.conftest import picture
 from tests.files import refused, saved
 
 PROJECT = Path(__file__).parents[1]
-SECONDS = 60
 
 
-def test_no_damaged_file_ends_a_job_otherwise_than_it_should(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seconds", "least"), [(20, 60), pytest.param(60, 200, marks=pytest.mark.long)])
+def test_no_damaged_file_ends_a_job_otherwise_than_it_should(seconds: int, least: int, tmp_path: Path) -> None:
     """By hand: `python -m tests.conformance.fuzz --seconds 1800`, and `--case N` for one that went wrong."""
-    command = [sys.executable, "-m", "tests.conformance.fuzz", "--seconds", str(SECONDS)]
+    command = [sys.executable, "-m", "tests.conformance.fuzz", "--seconds", str(seconds)]
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=10 * SECONDS)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=10 * seconds)
     told = done.stderr[-3000:]
     assert done.returncode == 0, told
     counts = {name: int(count) for name, count in re.findall(r"([a-z-]+)=(\d+)", done.stdout)}
     assert fuzz.WRONG not in counts, done.stderr[done.stderr.index("Traceback") :][:3000]
-    assert sum(counts.values()) >= 200
+    assert sum(counts.values()) >= least
     assert {"published", "corrupt-image", "not-an-image"} <= set(counts)
 
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.histories import Publishing
 from tests.histories import tools as tools  # a fixture
 
-HISTORIES = 500  # of each of four kinds of store
+FEW, MANY = 125, 375  # histories of each of four kinds of store
 STEPS = 24
 
 
@@ -30,8 +30,9 @@ class VersionedWithoutGrace(Versioned, WithoutGrace):
     """Both."""
 
 
+@pytest.mark.parametrize("histories", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", [Publishing, Versioned, WithoutGrace, VersionedWithoutGrace], ids=lambda kind: kind.__name__)
-def test_whatever_happens_viewers_see_whole_pyramids_and_in_the_end_what_the_source_holds(kind: type[Publishing]) -> None:
+def test_whatever_happens_viewers_see_whole_pyramids_and_in_the_end_what_the_source_holds(kind: type[Publishing], histories: int) -> None:
     checks = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
-    histories = settings(max_examples=HISTORIES, stateful_step_count=STEPS, deadline=None, suppress_health_check=checks, database=None)
-    run_state_machine_as_test(kind, settings=histories)
+    run = settings(max_examples=histories, stateful_step_count=STEPS, deadline=None, suppress_health_check=checks, database=None)
+    run_state_machine_as_test(kind, settings=run)
