@@ -46,7 +46,7 @@ def _settle(image: ImageKey, wish: Wish, run: str, settings: Settings, told: "_T
     from lambdazoom.publishing.workspace import open_workspace
 
     try:
-        with open_workspace(settings).closing() as workspace:
+        with open_workspace(settings, [image.key]).closing() as workspace:
             settle(image, workspace, told.progress, wish, run)
     except LambdaZoomError as error:
         return str(error)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def process(keys: tuple[str, ...], if_changed: bool, recipe: bool, anew: bool, r
 
         confined.process(ImageKey(keys[0]), wish, run, Settings.from_env(os.environ))
         return
-    workspace = _workspace()
+    workspace = _workspace(keys)
     try:
         results = [_process(ImageKey(key), workspace, wish) for key in keys]
     finally:
@@ -86,9 +87,9 @@ def serve(host: str, port: int, other_port_hint: str) -> None:
         raise click.ClickException(f"Port {port} is in use. `{other_port_hint.format(port=port + 1)}`.") from error
 
 
-def _workspace() -> "Workspace":
+def _workspace(keys: Iterable[str]) -> "Workspace":
     from lambdazoom.metadata.process import hide_environment
     from lambdazoom.publishing.workspace import open_workspace
 
     hide_environment()  # from what works on other strangers' files beside us
-    return open_workspace(Settings.from_env(os.environ))
+    return open_workspace(Settings.from_env(os.environ), keys)

@@ -14,6 +14,8 @@ import pytest
 
 from lambdazoom.metadata.exiftool import ExifTool, find_exiftool
 from lambdazoom.model.errors import ExifToolFailed, ExifToolMissing, ExifToolTimeout
+from lambdazoom.model.settings import Settings
+from lambdazoom.publishing.workspace import open_workspace
 from tests.processes import is_running
 from tests.tagged import draw
 from tests.tagged import executable as executable  # a fixture
@@ -68,6 +70,18 @@ def test_what_is_launched_ahead_is_not_waited_for(tmp_path: Path) -> None:
         assert fresh.pid == launched, "whoever had waited would have given it up"
         with pytest.raises(ExifToolTimeout):
             fresh.read(draw(tmp_path / "picture.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_launched"), [((), False), (("a/cat.jpg",), True), (("notes.txt",), False), (("notes.txt", "dog.CR2"), True)]
+)
+def test_it_starts_while_the_places_are_opened_if_an_image_is_to_be_worked_on(
+    keys: tuple[str, ...], is_launched: bool, executable: Path, tmp_path: Path
+) -> None:
+    places = {f"LAMBDAZOOM_{name.upper()}": str(tmp_path / name) for name in ("source", "zoom", "metadata")}
+    settings = Settings.from_env({**places, "LAMBDAZOOM_EXIFTOOL": str(executable)})
+    with open_workspace(settings, keys).closing() as workspace:
+        assert (workspace.exiftool.pid is not None) == is_launched
 
 
 def test_whoever_launches_ahead_does_not_wait_for_a_file_that_is_being_read(executable: Path, tmp_path: Path) -> None:

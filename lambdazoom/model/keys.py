@@ -9,6 +9,7 @@ decoding would change, escaped as `~XX`. (`?` and `#` are among it: API Gateway'
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import ClassVar, Self
 
 RESERVED = ("_tiles", "_lambdazoom")  # first segments that are ours
@@ -161,7 +162,7 @@ class Generation:
             raise ValueError(f"{text!r} is not a generation")
         return cls(text)
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """In the zoom store; two hex digits first, so that S3 spreads the load of many images over many prefixes."""
         return f"_tiles/{_sha256(self.id)[:2]}/{self.id}"

@@ -52,8 +52,8 @@ class Pulse:
     def advance(self) -> None:
         """One more tile is done. Raises OutOfTime."""
         with self._lock:
-            told = replace(self._progress, done=self._progress.done + 1)
-            self._progress = told
+            known = self._progress
+            self._progress = told = Progress(known.stage, known.done + 1, known.total)
             self._observer(told)
         if self._workspace.remaining() < RESERVE_SECONDS:
             sentence = f"Stopped before the time limit with {told.percent} % of the tiles stored. Nothing was published."

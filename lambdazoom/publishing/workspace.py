@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lambdazoom.imaging.signatures import is_image_name
 from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import SettingsError
 from lambdazoom.model.places import Bucket, Folder
@@ -59,9 +60,15 @@ class Workspace:
         return closing(self)
 
 
-def open_workspace(settings: Settings) -> Workspace:
-    """The workspace of these settings; SettingsError if its three places are not apart from each other."""
+def open_workspace(settings: Settings, keys: Iterable[str] = ()) -> Workspace:
+    """The workspace of these settings; SettingsError if its three places are not apart from each other.
+
+    `keys` are those of the source that are about to be worked on: if an image is among them, exiftool starts beside the rest.
+    """
     _refuse_overlaps(settings)
+    exiftool = ExifTool(Path(settings.exiftool) if settings.exiftool else None, seconds=settings.exiftool_seconds)
+    if any(is_image_name(key) for key in keys):
+        exiftool.prepare()
 
     @cache
     def connection() -> "Connection":  # one for all places
@@ -74,7 +81,7 @@ def open_workspace(settings: Settings) -> Workspace:
         source=_open(settings.source, "Source", connection),
         zoom=_open(settings.zoom, "Store", connection),
         metadata=_open(settings.metadata, "Store", connection),
-        exiftool=ExifTool(Path(settings.exiftool) if settings.exiftool else None, seconds=settings.exiftool_seconds),
+        exiftool=exiftool,
     )
 
 
