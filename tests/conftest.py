@@ -4,6 +4,7 @@ import gc
 import io
 import os
 import shutil
+import signal
 import socket
 import uuid
 import zlib
@@ -30,6 +31,7 @@ from tests.zappa_function import write_python_settings
 HELPERS = "crews decoding deployed files histories leftovers project settling streams tiff_by_hand tiling waiting web.guarding"
 pytest.register_assert_rewrite(*(f"tests.{name}" for name in HELPERS.split()))
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that has us in the background ignores it, and so would what we start
 gc.set_threshold(50_000)  # a sixth of the tests' time went into looking for garbage among modules
 
 

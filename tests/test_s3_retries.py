@@ -111,5 +111,5 @@ def test_nothing_is_asked_again_when_time_is_short(faults: Faults, store: Bucket
     with spending(seconds=1.5), pytest.raises(StorageError, match="slow down") as caught:
         store.read("a")
     assert caught.value.retryable
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 3, "all attempts would take half a minute"
     assert faults.requests < effort.LONG.attempts
