@@ -96,15 +96,15 @@ def test_the_address_follows_the_view_and_leads_back_to_it(viewer: Page) -> None
     assert address_of_view(viewer) == [pytest.approx(2000, abs=2), pytest.approx(700, abs=2), pytest.approx(1, rel=0.01)]
 
 
-@pytest.mark.parametrize("end", ["#javascript:alert(1)", "#1,2", "#1e9,1e9,1e9", "#,,", "#-99999,5,0", "#5,5,9999"])
-def test_a_senseless_address_shows_the_image(viewer: Page, end: str) -> None:
+def test_a_senseless_address_shows_the_image(viewer: Page) -> None:
     address = viewer.url
-    viewer.goto("about:blank")
-    witness = Witness(viewer)
-    viewer.goto(address + end)
-    wait_for_view(viewer)
-    assert witness.levels()
-    assert witness.complaints == []
+    for end in ("#javascript:alert(1)", "#1,2", "#1e9,1e9,1e9", "#,,", "#-99999,5,0", "#5,5,9999"):
+        viewer.goto("about:blank")
+        witness = Witness(viewer)
+        viewer.goto(address + end)
+        wait_for_view(viewer)
+        assert witness.levels(), end
+        assert witness.complaints == [], end
 
 
 def test_arrow_keys_turn_to_the_other_images_and_move_a_view_that_is_zoomed(viewer: Page) -> None:
