@@ -42,7 +42,7 @@ class Results:
 def measured(results: Results) -> str:
     """All that goes between the markers."""
     promises = figures.of_everything(results.large, results.huge, list(results.pictures), results.ledger)
-    quiet = "" if results.load <= machine.QUIET else " **The machine was busy: none of these times will do.**"
+    quiet = "" if results.load <= machine.QUIET else " **The machine was busy: the ratios will do, but the times won't.**"
     parts = [
         f"Measured on {machine.today()}: {machine.machine()}; load before it began {results.load:.1f}.{quiet}\n{machine.versions()}.",
         f"![Time and peak memory against pixels]({PLOT.name})",

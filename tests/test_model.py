@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.histories import Publishing
 from tests.histories import tools as tools  # a fixture
 
-FEW, MANY = 125, 375  # histories of each of four kinds of store
+FEW, MANY = 125, 500  # histories of each of four kinds of store
 STEPS = 24
 
 

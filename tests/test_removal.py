@@ -117,7 +117,7 @@ def test_nothing_is_left_of_what_went_before_it_was_published(content: Content, 
         require_nothing(history)
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("content", [CONTENTS[0], CONTENTS[3]], ids=lambda content: content.name)
 def test_a_slow_removal_and_who_publishes_what_is_back_meanwhile(content: Content, every: int) -> None:
     """Wherever the one stands, and however far the other comes before it goes on; or in `every` so manieth of these cases."""

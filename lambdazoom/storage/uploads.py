@@ -72,6 +72,7 @@ class _Uploads:
                 thread.start()
             except RuntimeError as error:  # there is no room for one thread more
                 if not self._threads:
+                    self._room.put(None)
                     raise MemoryError(str(error)) from error
             else:
                 self._threads.append(thread)
