@@ -16,7 +16,7 @@ from lambdazoom.model.geometry import Level, Pyramid
 
 _WORKING = 14 << 20  # what Pillow's codecs and the threads take, whatever the image
 # of the tile that a thread encodes: its pixels, what an encoder makes of them, its bytes; of WebP, whose code comes with the first, too
-_TILE_COPIES = {"jpg": 3, "png": 3, "webp": 10}
+_TILE_COPIES = {"jpg": 3, "png": 3, "webp": 12}
 _FINISHING = 21  # bytes a pixel: cut out, turned, and at the height of a conversion
 _GREY = ("1", "L", "LA", "La")  # these, and all of 16 bits, become grey tiles
 
