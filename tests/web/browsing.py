@@ -71,6 +71,7 @@ class Witness:
     def __init__(self, page: Page) -> None:
         self.answers: list[Response] = []
         self.complaints: list[str] = []
+        self._page = page
         page.on("response", lambda answer: self.answers.append(answer))
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -79,6 +80,14 @@ class Witness:
     def _failed(self, request: Request) -> None:
         if request.failure != "net::ERR_ABORTED":  # what a page asked for and no longer wants when it is left
             self.complaints.append(f"{request.url} failed: {request.failure}")
+
+    def hears(self, words: str) -> bool:
+        """Whether the page complains with these words, within ten seconds."""
+        for _ in range(100):
+            if any(words in complaint for complaint in self.complaints):
+                return True
+            self._page.wait_for_timeout(100)
+        return False
 
     def levels(self) -> set[int]:
         """The levels of the tiles that came."""
