@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -104,7 +105,14 @@ def test_a_download_counts_for_whom_it_is_made_too(faults: Faults, make_bucket: 
     assert spent.requests == Requests(head=1, get=3)
 
 
-def test_nothing_is_asked_again_when_time_is_short(faults: Faults, store: BucketStore) -> None:
+def test_nothing_is_asked_again_when_time_is_short(faults: Faults, store: BucketStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        time.sleep(seconds)
+
+    monkeypatch.setattr(effort, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
     faults.share = 1.0
     faults.planned = [SLOW_DOWN] * 50
     started = time.monotonic()
@@ -112,4 +120,5 @@ def test_nothing_is_asked_again_when_time_is_short(faults: Faults, store: Bucket
         store.read("a")
     assert caught.value.retryable
     assert time.monotonic() - started < 3, "all attempts would take half a minute"
+    assert 0 < sum(pauses) < 1.5
     assert faults.requests < effort.LONG.attempts

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _BANDS_AHEAD = 4  # with fewer, decoding waits for encoding, and the other way round
 _MOST_ROWS_AHEAD = 1024  # of high bands fewer are ahead: they are work enough, and much memory
-_AHEAD_BYTES = 48 << 20  # of a JPEG's rows: with fewer, decoder and encoders wait for each other a fourteenth of the time
 
 
 class StreamedSource(Source):
@@ -45,6 +44,7 @@ class PulledSource(StreamedSource):
     """A JPEG, whose decoder pulls its input: between two reads we see how far it has come, and can let it wait."""
 
     way = "row by row"
+    _ahead_bytes = 48 << 20  # of rows: with fewer, decoder and encoders wait for each other a fourteenth of the time
 
     def __init__(self, image: ImageFile.ImageFile, header: Header, name: str, wishes: Wishes, file: WatchedFile) -> None:
         super().__init__(image, header, name, wishes)
@@ -71,7 +71,7 @@ class PulledSource(StreamedSource):
     def _ahead(self, tile_size: int) -> int:
         """How many rows may be there that are not yet cut: more than elsewhere, while they are short."""
         least = rows_ahead(tile_size)
-        return max(least, min(2 * least, _AHEAD_BYTES // mapped.stride(self.header.mode, self.width)))
+        return max(least, min(2 * least, self._ahead_bytes // mapped.stride(self.header.mode, self.width)))
 
     def _target(self, tiler: Tiler) -> Canvas | Stored:
         """Where it is decoded to: at once to where tiles are cut from, if there is nothing to be done with the pixels."""
@@ -129,14 +129,13 @@ class PulledSource(StreamedSource):
 class PngSource(PulledSource):
     """A PNG: the same, with its image data decompressed beside it."""
 
+    _ahead_bytes = 0  # its decoder is what all others wait for
+
     def need(self, pyramid: Pyramid) -> int:
         """As of any source."""
         from lambdazoom.imaging.inflate import PIECE_BYTES  # with isal, which nothing else needs
 
         return super().need(pyramid) + 20 * PIECE_BYTES
-
-    def _ahead(self, tile_size: int) -> int:
-        return rows_ahead(tile_size)  # its decoder is what all others wait for
 
     def pour(self, tiler: Tiler) -> None:
         """As of any source."""

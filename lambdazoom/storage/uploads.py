@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from queue import SimpleQueue
+from queue import Queue
 
 from lambdazoom.storage.base import Headers, Writer
 
@@ -27,16 +27,13 @@ def uploading(put: Writer) -> Iterator[Writer]:
 class _Uploads:
     """Objects on their way: bounded, and the first failure is kept for the caller.
 
-    Threads and two queues, for an executor's futures take as much time as the uploads themselves, and a bounded queue half of it.
+    Threads and a queue, for an executor's futures take as much time as the uploads themselves.
     """
 
     def __init__(self, put: Writer) -> None:
         self._put = put
         self._context = copy_context()  # so that its requests count for whom we work for
-        self._waiting = SimpleQueue[tuple[str, bytes, Headers] | None]()
-        self._room = SimpleQueue[None]()  # holds one for each that may yet wait
-        for _ in range(UPLOADS):
-            self._room.put(None)
+        self._waiting = Queue[tuple[str, bytes, Headers] | None](UPLOADS)
         self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._is_wanted = True
@@ -45,7 +42,6 @@ class _Uploads:
     def submit(self, name: str, data: bytes, headers: Headers) -> None:
         """Upload soon; wait if too many are under way."""
         self.raise_failure()
-        self._room.get()
         self._waiting.put((name, data, headers))
         if len(self._threads) < UPLOADS and not self._waiting.empty():
             self._start_another()
@@ -72,14 +68,13 @@ class _Uploads:
                 thread.start()
             except RuntimeError as error:  # there is no room for one thread more
                 if not self._threads:
-                    self._room.put(None)
+                    self._waiting.get()  # else whoever waits for room would wait for ever
                     raise MemoryError(str(error)) from error
             else:
                 self._threads.append(thread)
 
     def _upload_all(self) -> None:
         while each := self._waiting.get():
-            self._room.put(None)
             if self._is_wanted and not self._failure:
                 self._upload(*each)
 
