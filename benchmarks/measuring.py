@@ -23,11 +23,12 @@ _MESSAGE_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: `wall` and `cpu` in seconds, `peak_memory` in bytes."""
+    """One run: `wall` and `cpu` in seconds, `peak_memory` in bytes; `beside` is the `cpu` of a server that it spoke to."""
 
     wall: float
     cpu: float
     peak_memory: float
+    beside: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Summary:
     wall: float
     cpu: float
     peak_memory: float
+    beside: float
     fastest: float
     slowest: float
     rounds: int
@@ -113,6 +115,7 @@ def summary(runs: Sequence[Measured]) -> Summary:
         wall=median(walls),
         cpu=median(run.cpu for run in runs),
         peak_memory=median(run.peak_memory for run in runs),
+        beside=median(run.beside for run in runs),
         fastest=min(walls),
         slowest=max(walls),
         rounds=len(runs),

@@ -243,7 +243,7 @@ def results(ledger: Ledger) -> page.Results:
     everything = [*pictures.PICTURES, *pictures.SWEEP]
     cases = [case(picture, cores) for picture in everything for cores in (cores_here(), 1)]
     for here in dict.fromkeys([*cases, buckets.case(pictures.JPEG_100), buckets.STORING]):
-        ledger.add(here, "lambdazoom", Measured(1, 1, 100 * MEBIBYTE))
+        ledger.add(here, "lambdazoom", Measured(1, 1, 100 * MEBIBYTE, beside=0.5))
         for name in (DZSAVE.name, OPENZOOM.name, buckets.WITH_S5CMD, buckets.WITH_BOTO3):
             ledger.add(here, name, Measured(3, 3, 100 * MEBIBYTE))
     return page.Results(pictures.PICTURES, pictures.SWEEP, {"JPEG 12 MP": Limit(0.4, 0.6)}, ledger, 0.0)
@@ -266,6 +266,12 @@ def test_the_page_says_when_the_machine_was_busy(ledger: Ledger) -> None:
     quiet = results(ledger)
     assert "busy" not in page.measured(quiet)
     assert "The machine was busy" in page.measured(replace(quiet, load=3.0))
+
+
+def test_the_page_says_what_the_server_took_of_the_cores(ledger: Ledger) -> None:
+    said = page.measured(results(ledger))
+    assert "0.50 s beside lambdazoom, 0.00 s beside dzsave" in said
+    assert f"With that, {1.5 / cores_here():.0%} of {measuring.cores_named(cores_here())} were in use while ours ran." in said
 
 
 def test_every_promise_is_on_the_page_with_its_verdict(ledger: Ledger) -> None:
