@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.cutting import RECIPE, cores_here, tiles_in
 from benchmarks.ledger import Ledger
-from benchmarks.measuring import Measured, cores_named, in_turns, measure, only
+from benchmarks.measuring import Measured, cores_named, in_turns, measure, only, wait_for
 from benchmarks.pictures import FOLDER, Picture, warm
 from lambdazoom.model.geometry import Pyramid
 
@@ -108,9 +108,7 @@ def rclone(folder: Path) -> Iterator[Server]:
         yield server
     finally:
         process.terminate()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        server.cpu = usage.ru_utime + usage.ru_stime
+        server.cpu = wait_for(process).cpu
 
 
 def s5cmd() -> Path:

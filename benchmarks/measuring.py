@@ -15,10 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _KIBIBYTE = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss in bytes
 _MESSAGE_CHARACTERS = 2000
+
+
+class Used(NamedTuple):
+    """Of a process that has ended: `cpu` in seconds, `peak_memory` in bytes."""
+
+    cpu: float
+    peak_memory: float
 
 
 @dataclass(frozen=True)
@@ -59,14 +66,20 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
     with tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment) as process:
-            _, status, usage = os.wait4(process.pid, 0)
+            used = wait_for(process)
             wall = time.perf_counter() - started
-            process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
             said = errors.read().decode(errors="replace")[-_MESSAGE_CHARACTERS:]
             raise SystemExit(f"{' '.join(map(str, command))}\nfailed with {process.returncode}: {said}")
-    return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KIBIBYTE)
+    return Measured(wall, used.cpu, used.peak_memory)
+
+
+def wait_for(process: subprocess.Popen[bytes]) -> Used:
+    """Wait for its end: what it has used by then."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Used(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _KIBIBYTE)
 
 
 def available_cores() -> int:

@@ -107,15 +107,15 @@ def _limits(results: Results) -> str:
 
 
 def _buckets(results: Results) -> str:
-    through = _comparison(buckets.case(results.large), buckets.case(results.large), results.ledger)
+    here = buckets.case(results.large)
+    through = _comparison(here, here, results.ledger)
     title = f"{buckets.STORING}, {buckets.TILES:,} tiles of {buckets.TILE_BYTES:,} bytes"
-    return f"{through}\n{_of_the_server(results)}\n\n{_comparison(title, buckets.STORING, results.ledger)}"
+    return f"{through}\n{_of_the_server(here, results.ledger)}\n\n{_comparison(title, buckets.STORING, results.ledger)}"
 
 
-def _of_the_server(results: Results) -> str:
+def _of_the_server(here: str, ledger: Ledger) -> str:
     """What is left for anybody to save: of the cores' time, how much the server took, and how much was idle."""
-    case, cores = buckets.case(results.large), cores_here()
-    runs = {name: results.ledger.summary(case, name) for name in results.ledger.programs(case)}
+    runs, cores = {name: ledger.summary(here, name) for name in ledger.programs(here)}, cores_here()
     told = ", ".join(f"{seconds(run.beside)} s beside {name}" for name, run in runs.items())
     ours = runs[buckets.OURS]
     used = (ours.cpu + ours.beside) / (ours.wall * cores)
