@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from lambdazoom.model.errors import Conflict, NotFound
 from lambdazoom.model.keys import SourceObject, SourceVersion
-from lambdazoom.storage.base import Headers, Stored, Writer
+from lambdazoom.storage.base import Found, Headers, Item, Stored, Writer
 
 T = TypeVar("T")
 
@@ -104,6 +104,9 @@ class MemoryStore:
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         yield from self._gate(lambda: sorted(name for name in self.objects.held if name.startswith(prefix) and name > after))
+
+    def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        return map(look, items)
 
 
 @dataclass

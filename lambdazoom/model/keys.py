@@ -17,6 +17,7 @@ MAX_NAME_BYTES = 900  # of a stored name: S3 allows 1,024 with our prefixes and 
 LEAF = "~"  # ends the names of lists' entries, as no stored name ends: "a" and "a/b" then are a file and a folder apart
 MAX_SEGMENT_BYTES = 240  # of one segment: file systems allow 255 with our suffixes
 
+_SPECIAL = re.compile(r"[~%\\?#\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPE = re.compile(rb"~([0-9A-F]{2}|-)")
 _GENERATION = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{16}")
 _UNFINISHED = (".part", ".crdownload")
@@ -36,14 +37,11 @@ def _escape_segment(segment: str) -> str:
         return "~-"
     if segment in (".", ".."):
         return "~2E" * len(segment)
-    return "".join(_escape_character(character) for character in segment)
+    return _SPECIAL.sub(_escape_character, segment)
 
 
-def _escape_character(character: str) -> str:
-    code = ord(character)
-    if character in "~%\\?#" or code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:
-        return "".join(f"~{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
-    return character
+def _escape_character(found: re.Match[str]) -> str:
+    return "".join(f"~{byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape"))
 
 
 def key_of(name: str) -> str:
@@ -98,7 +96,7 @@ class ImageKey:
 
     key: str
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The stored name."""
         return stored_name(self.key)
@@ -108,13 +106,13 @@ class ImageKey:
         """The key for people."""
         return display_name(self.key)
 
-    @property
+    @cached_property
     def is_storable(self) -> bool:
         """Whether pointer, metadata and record can bear its name; otherwise it only gets a record that says so."""
         encoded = self.name.encode()
         return len(encoded) <= MAX_NAME_BYTES and all(len(segment) <= MAX_SEGMENT_BYTES for segment in encoded.split(b"/"))
 
-    @property
+    @cached_property
     def short_name(self) -> str:
         """The stored name, or what stands for it where it is too long: `~l` opens no escape, so no stored name looks like this."""
         return self.name if self.is_storable else f"~long/{_sha256(self.name)}"

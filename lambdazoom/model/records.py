@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from lambdazoom.model.errors import LambdaZoomError
@@ -148,7 +149,7 @@ class ImageRecord:
     receipt: Receipt | None = None
     schema: int = SCHEMA
 
-    @property
+    @cached_property
     def image(self) -> ImageKey:
         """The names of what belongs to it."""
         return ImageKey(self.key)

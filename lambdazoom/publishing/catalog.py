@@ -8,8 +8,6 @@ hint too many, never an image that nobody finds; `mend` takes such hints away. A
 import itertools
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 
 from lambdazoom.model import entries
@@ -19,7 +17,6 @@ from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, LaterSchema, Outcome, Step
 from lambdazoom.storage.base import EMPTY, JSON, Store
 
-READERS = 16  # records read at once: a page on S3 costs about the time of one
 MENDINGS = 5  # of a record that changes more often than this meanwhile, the next look takes care
 
 log = logging.getLogger(__name__)
@@ -84,12 +81,9 @@ def listed(kind: str, store: Store, after: str = "", limit: int = 60) -> Page:
     names = store.list(f"{ROOT}{kind}/", after)
     records: list[ImageRecord] = []
     cursor = ""
-    with ThreadPoolExecutor(READERS, thread_name_prefix="record") as pool:
-        while batch := list(itertools.islice(names, limit - len(records))):
-            cursor = batch[-1]
-            contexts = [copy_context() for _ in batch]  # whoever counts requests counts these too
-            found = pool.map(lambda context, name: context.run(_read, entries.listed_record(name, kind), store), contexts, batch)
-            records += [kept.record for name, kept in zip(batch, found, strict=True) if kept and name in _entries(kept.record)]
+    while batch := list(itertools.islice(names, limit - len(records))):
+        cursor = batch[-1]
+        records += filter(None, store.each(lambda name: of_entry(name, kind, store), batch))
     return Page(tuple(records), cursor if next(names, None) else "")
 
 
@@ -102,8 +96,7 @@ def of_entry(name: str, kind: str, store: Store) -> ImageRecord | None:
 def all_listed(kind: str, store: Store) -> Iterator[tuple[str, ImageRecord | None]]:
     """Every entry of a list, and its record; None for an entry that no record bears out."""
     for name in store.list(f"{ROOT}{kind}/"):
-        kept = _read(entries.listed_record(name, kind), store)
-        yield name, kept.record if kept and name in _entries(kept.record) else None
+        yield name, of_entry(name, kind, store)
 
 
 def index(store: Store) -> Iterator[Entry]:

@@ -17,7 +17,6 @@ import time
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -35,7 +34,6 @@ MAX_NEWER = 500  # so many, then it waits for the next building
 FRESH_SECONDS = 2.0
 FIRST_SECONDS = 5.0  # for building one while somebody waits, where there is none
 ATTEMPTS = 4  # to find one that is whole
-READERS = 16
 BATCH = 256
 
 _GZIP = Headers("application/gzip")
@@ -199,8 +197,7 @@ def _entries(store: Store, names: Iterable[str], known: dict[str, Entry], now: d
         record = catalog.of_entry(name, "newest", store)
         return Entry.of(listing, record, now) if record else None
 
-    with ThreadPoolExecutor(READERS, thread_name_prefix="index") as pool:
-        yield from filter(None, pool.map(entry, names))
+    return filter(None, store.each(entry, names))
 
 
 def _settled(store: Store, stored: Stored) -> dict[str, str]:

@@ -9,8 +9,6 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -24,7 +22,6 @@ from lambdazoom.publishing import catalog, documents, generations
 from lambdazoom.publishing.generations import LONGEST_RUN, DamagedPointer
 from lambdazoom.publishing.workspace import Workspace
 
-READERS = 16  # images looked at at once by a thorough survey
 TOLD_EVERY = 1000  # images between two words to whoever watches
 
 T = TypeVar("T")
@@ -200,11 +197,8 @@ def _look_at_all(pairs: Iterable[Pair], runs: _Runs, recipe: str, result: Survey
 
 def _lost(pairs: Iterator[Pair], workspace: Workspace) -> Iterator[Pair]:
     """Those of which something is not there, or speaks of another version than the source's."""
-    with ThreadPoolExecutor(READERS, thread_name_prefix="thorough") as pool:
-        while batch := list(itertools.islice(pairs, 4 * READERS)):
-            contexts = [copy_context() for _ in batch]
-            found = pool.map(lambda context, pair: context.run(_is_lost, pair, workspace), contexts, batch)
-            yield from (pair for pair, is_lost in zip(batch, found, strict=True) if is_lost)
+    looked_at = workspace.metadata.each(lambda pair: (pair, _is_lost(pair, workspace)), pairs)
+    return (pair for pair, is_lost in looked_at if is_lost)
 
 
 def _is_lost(pair: Pair, workspace: Workspace) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lambdazoom.model.keys import SourceObject
 
@@ -38,6 +38,9 @@ class Stored:
 
 
 Writer = Callable[[str, bytes, Headers], None]  # a name, its bytes and headers
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Source(Protocol):
@@ -96,3 +99,6 @@ class Store(Protocol):
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """The names that start with `prefix` and are greater than `after`, sorted, read as the caller goes on."""
+
+    def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        """What `look`, which asks this store, finds for each item, in their order; at once where answers have to be waited for."""

@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
@@ -20,7 +20,7 @@ from lambdazoom.model.errors import NotFound, StorageError
 from lambdazoom.model.keys import SourceObject, display_name
 from lambdazoom.model.places import Bucket
 from lambdazoom.storage import by_obstore
-from lambdazoom.storage.base import Headers, Stored, Writer
+from lambdazoom.storage.base import Found, Headers, Item, Stored, Writer
 from lambdazoom.storage.connection import Connection
 from lambdazoom.storage.effort import LONG, patiently
 from lambdazoom.storage.refusals import Passing, RefusedAgain, Undecided
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 DOWNLOADS = 6  # ranges of one source at once
 RANGE_BYTES = 8 * 2**20
 WHOLE_SECONDS = 900  # for an original in one piece
+READERS = 16  # looks at once: a page of images costs about the time of one
 DELETES = 1000  # S3 takes no more in one request
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}\Z")
@@ -205,6 +206,14 @@ class BucketStore:
         """A thousand names a request, as the caller goes on."""
         for name, _ in self._requests.thorough.list(prefix, after):
             yield name
+
+    def each(self, look: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        """On threads, in copies of our context, so that their requests count for whom we work for."""
+        remaining = iter(items)
+        with ThreadPoolExecutor(READERS, thread_name_prefix="look") as pool:
+            while batch := list(itertools.islice(remaining, 4 * READERS)):
+                contexts = [copy_context() for _ in batch]
+                yield from pool.map(lambda context, item: context.run(look, item), contexts, batch)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ shown is an image's record as it is now.
 
 import itertools
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,7 +23,6 @@ MAX_QUERY = 200  # characters
 MAX_PART = 1000  # images of a part that are searched and sorted
 COUNT_LIMIT = 1000
 LIVE_COUNT = 200  # up to here all images are counted as the page is made
-READERS = 16
 
 KINDS = {"": "newest", "active": "active", "failed": "failed", "ignored": "ignored"}  # the state of a request -> the catalog's list
 
@@ -95,11 +93,14 @@ def listing(wanted: Wanted) -> Listing:
 def counts() -> dict[str, Count]:
     """How many images there are, and of each part; each costs a bounded number of requests, and they are made at once."""
     store = workspace().metadata
-    with ThreadPoolExecutor(len(KINDS), thread_name_prefix="count") as pool:
-        all_images = pool.submit(indexing.tally, store, LIVE_COUNT)
-        parts = {state: pool.submit(catalog.count, kind, store, COUNT_LIMIT) for state, kind in KINDS.items() if state}
-        counted = {state: part.result() for state, part in parts.items()}
-        return {"all": Count(*all_images.result()), **{state: Count(count, count < COUNT_LIMIT) for state, count in counted.items()}}
+
+    def count(state: str) -> Count:
+        if not state:
+            return Count(*indexing.tally(store, LIVE_COUNT))
+        entries = catalog.count(KINDS[state], store, COUNT_LIMIT)
+        return Count(entries, entries < COUNT_LIMIT)
+
+    return {state or "all": counted for state, counted in zip(KINDS, store.each(count, KINDS), strict=True)}
 
 
 def _find(index: Index, wanted: Wanted) -> tuple[Sequence[int], Sequence[int]]:
@@ -119,12 +120,11 @@ def _read(index: Index, places: Sequence[int], wanted: Wanted, store: Store) -> 
     """The records of the first places that have one, and the cursor after the last."""
     records: list[ImageRecord] = []
     at = 0
-    with ThreadPoolExecutor(READERS, thread_name_prefix="found") as pool:
-        while len(records) < wanted.limit and at < len(places):
-            batch = places[at : at + wanted.limit - len(records)]
-            at += len(batch)
-            names = [NEWEST + index.listings[place] for place in batch]
-            records += filter(None, pool.map(lambda name: catalog.of_entry(name, "newest", store), names))
+    while len(records) < wanted.limit and at < len(places):
+        batch = places[at : at + wanted.limit - len(records)]
+        at += len(batch)
+        names = [NEWEST + index.listings[place] for place in batch]
+        records += filter(None, store.each(lambda name: catalog.of_entry(name, "newest", store), names))
     return records, index.cursor(places[at - 1], wanted.sort) if at < len(places) else ""
 
 
@@ -132,9 +132,8 @@ def _of_part(wanted: Wanted, kind: str, store: Store) -> Listing:
     """A part searched and sorted; there is no index of these, and they are few."""
     prefix, now = f"{ROOT}{kind}/", workspace().now()
     names = list(itertools.islice(store.list(prefix), MAX_PART))
-    with ThreadPoolExecutor(READERS, thread_name_prefix="part") as pool:
-        read = pool.map(lambda name: catalog.of_entry(name, kind, store), names)
-        held = {name.removeprefix(prefix): record for name, record in zip(names, read, strict=True) if record}
+    read = store.each(lambda name: catalog.of_entry(name, kind, store), names)
+    held = {name.removeprefix(prefix): record for name, record in zip(names, read, strict=True) if record}
     index = Index(_entries(held.items(), now), now)
     found, following = _find(index, wanted)
     shown = following[: wanted.limit]
