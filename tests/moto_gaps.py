@@ -1,15 +1,21 @@
-"""What moto 5.2.5 lacks of Lambda, and our programs ask for: three answers of its server, as AWS's API reference has them.
+"""What moto 5.2.5 lacks, and our programs ask for: three answers of Lambda's, conditional writes of which one wins, and pace.
 
 Nothing of the clients is replaced: boto3 sends real requests and reads real answers.
 """
 
 import hashlib
 import json
+import logging
+import threading
+from functools import cache, wraps
 from typing import Any
 from urllib.parse import unquote
 
 import boto3
+from moto import server
 from moto.awslambda import responses, urls
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.s3.responses import S3Response
 
 ACCOUNT_LIMIT = {"UnreservedConcurrentExecutions": 1000}
 """What GetAccountSettings tells; a test may change it for a while."""
@@ -25,6 +31,24 @@ def fill() -> None:
     setattr(responses.LambdaResponse, "list_function_url_configs", _list_function_url_configs)  # noqa: B010
     setattr(responses.LambdaResponse, "get_account_settings", _get_account_settings)  # noqa: B010
     setattr(responses.LambdaResponse, "get_function", _get_function)  # noqa: B010
+    if not hasattr(S3Response._key_response, "__wrapped__"):
+        setattr(S3Response, "_key_response", _one_wins(S3Response._key_response))  # noqa: B010
+        # moto looks through its own folders at each request, and all wait for it
+        setattr(DomainDispatcherApplication, "get_backend_for_host", cache(DomainDispatcherApplication.get_backend_for_host))  # noqa: B010
+
+
+def _one_wins(respond: Any) -> Any:
+    """moto looks whether a condition holds and then writes: on threads, two may have looked before either has written."""
+    lock = threading.Lock()
+
+    @wraps(respond)
+    def one_at_a_time(self: Any, request: Any, full_url: str) -> Any:
+        if "If-Match" in request.headers or "If-None-Match" in request.headers:
+            with lock:
+                return respond(self, request, full_url)
+        return respond(self, request, full_url)
+
+    return one_at_a_time
 
 
 def _list_function_url_configs(self: Any) -> str:
@@ -48,3 +72,9 @@ def _get_function(self: Any) -> str:
     s3.put_object(**where, Body=function.code_bytes)
     location = s3.generate_presigned_url("get_object", where, ExpiresIn=600)
     return json.dumps({**function.get_code(), "Code": {"Location": location, "RepositoryType": "S3"}})
+
+
+if __name__ == "__main__":  # moto's server in a process of its own
+    fill()
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line for each request
+    server.main()

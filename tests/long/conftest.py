@@ -20,6 +20,7 @@ import pytest
 
 from tests.conftest import free_port
 from tests.gateway import REST_HOST, rest_event
+from tests.project import ROOT
 
 PROJECT = Path(__file__).parents[2]
 NAMES = {"source": "acme-originals", "zoom": "acme-zoom", "metadata": "acme-metadata", "deployment": "acme-deployments"}
@@ -190,7 +191,8 @@ def moto_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[st
     """moto's server in a process of its own, for the load."""
     port = free_port()
     with (tmp_path / "moto.log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port), "-H", "127.0.0.1"], stdout=log, stderr=log)
+        command = [sys.executable, "-m", "tests.moto_gaps", "-p", str(port), "-H", "127.0.0.1"]
+        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     endpoint = f"http://127.0.0.1:{port}"
     names = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": "testing", "SECRET_ACCESS_KEY": "testing", "DEFAULT_REGION": "us-east-1"}
     for name, value in names.items():
