@@ -152,7 +152,7 @@ def test_wrong_settings_fail_each_event_and_are_a_page(aws: str, zappa_settings:
         assert re.search(r"QUALITY|Choose another bucket", answer["body"])
 
 
-@pytest.mark.long  # five minutes: nobody answers, and each of the two images is given up after two or three
+@pytest.mark.long  # three minutes: nobody answers, and each of the two images is given up after one and a half
 def test_what_may_go_better_is_raised_after_all_were_tried(aws: str, zappa_settings: Path, tmp_path: Path) -> None:
     places = Buckets(aws)
     for key in ("a.jpg", "b.jpg"):

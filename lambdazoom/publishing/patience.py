@@ -4,12 +4,14 @@ Full jitter, capped (AWS, "Exponential Backoff And Jitter", 2015): who was told 
 """
 
 import random
+import time
 
 from lambdazoom.model.errors import Conflict, StorageError
 from lambdazoom.publishing.workspace import Workspace
 
 ROUNDS = 20  # looks in one call: what changes more often meanwhile is left to its next event
-FAILURES = 5  # in one call; the store's own client has tried again before each
+FAILURES = 5  # in one call; a bucket's own client has tried again before each
+FAILING_SECONDS = 45  # from the first failure on: later ones are the last; a bucket that does not answer takes half a minute to fail
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0
 
@@ -22,6 +24,7 @@ class Patience:
         self._workspace = workspace
         self._rounds = 0
         self._failures = 0
+        self._failing_since = 0.0
 
     def look(self) -> None:
         """Another look is taken; Conflict if that was often enough."""
@@ -36,8 +39,11 @@ class Patience:
     def failed(self, error: StorageError) -> None:
         """Wait a while, so that the store may get over it; raise the error if it won't, or if neither times nor time are left."""
         self._failures += 1
+        if self._failures == 1:
+            self._failing_since = time.monotonic()
+        is_enough = self._failures >= FAILURES or time.monotonic() > self._failing_since + FAILING_SECONDS
         seconds = random.uniform(0, min(LAST_SECONDS, FIRST_SECONDS * 2**self._failures))  # noqa: S311
         ends = self._workspace.stopping.is_set() or seconds >= self._workspace.remaining()
-        if not error.retryable or self._failures >= FAILURES or ends:
+        if not error.retryable or is_enough or ends:
             raise error
         self._workspace.rest(seconds)
