@@ -7,6 +7,8 @@ import hashlib
 import json
 import logging
 import threading
+from collections import defaultdict
+from contextlib import nullcontext
 from functools import cache, wraps
 from typing import Any
 from urllib.parse import unquote
@@ -38,15 +40,17 @@ def fill() -> None:
 
 
 def _one_wins(respond: Any) -> Any:
-    """moto looks whether a condition holds and then writes: on threads, two may have looked before either has written."""
-    lock = threading.Lock()
+    """moto looks whether a condition holds and then writes: on threads, two may have looked before either has written.
+
+    Each object has a lock of its own, for what is put may be told to a function, which reads it, and writes others, before the answer.
+    """
+    locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @wraps(respond)
     def one_at_a_time(self: Any, request: Any, full_url: str) -> Any:
-        if "If-Match" in request.headers or "If-None-Match" in request.headers:
-            with lock:
-                return respond(self, request, full_url)
-        return respond(self, request, full_url)
+        is_conditional = "If-Match" in request.headers or "If-None-Match" in request.headers
+        with locks[request.path] if is_conditional and request.method != "GET" else nullcontext():
+            return respond(self, request, full_url)
 
     return one_at_a_time
 
