@@ -59,12 +59,13 @@ def test_a_conditional_write_is_done_once_whichever_answer_got_lost(faults: Faul
         store.read("pointer")
 
 
-def test_a_lost_answer_does_not_make_a_loser_win(faults: Faults, store: BucketStore) -> None:
+@pytest.mark.parametrize("fault", [LOST, CUT])
+def test_a_lost_answer_does_not_make_a_loser_win(faults: Faults, store: BucketStore, fault: str) -> None:
     theirs = store.write("pointer", b"theirs", JSON, None)
-    faults.planned = [LOST]
+    faults.planned = [fault]
     with pytest.raises(Conflict):
         store.write("pointer", b"ours", JSON, None)
-    faults.planned = [LOST]
+    faults.planned = [fault]
     with pytest.raises(Conflict):
         store.delete("pointer", '"another"')
     assert store.read("pointer").etag == theirs

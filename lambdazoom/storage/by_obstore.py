@@ -166,20 +166,29 @@ def _translate(error: Exception, bucket: str, name: str, path: str, conditional:
 
 def _send_delete(address: str, etag: str | None, bucket: str, name: str) -> None:
     from http.client import HTTPException  # here: most calls delete nothing, and these take a hundredth of a second to load
+
+    try:
+        status, body = _answer_to_delete(address, etag)
+    except (OSError, HTTPException) as error:
+        raise unreachable(name, type(error).__name__) from error
+    if status < 300:
+        return
+    code = _CODE.search(body)
+    answer = refusal(code[1] if code else str(status), body, bucket, name, conditional=etag is not None)
+    if etag is not None or not isinstance(answer, NotFound):
+        raise answer
+
+
+def _answer_to_delete(address: str, etag: str | None) -> tuple[int, str]:
+    """The status and, of a refusal, what it says. Raises OSError and HTTPException, also for one that is cut short."""
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     request = Request(address, method="DELETE", headers={} if etag is None else {"If-Match": etag})  # noqa: S310 (obstore's own address)
     authorities = trusted_authorities() if request.type == "https" else None
     try:
-        urlopen(request, timeout=REQUEST_SECONDS, context=authorities).close()  # noqa: S310 (the same)
-    except HTTPError as error:
-        with error:
-            body = error.read().decode("utf-8", "replace")
-        code = _CODE.search(body)
-        answer = refusal(code[1] if code else str(error.code), body, bucket, name, conditional=etag is not None)
-        if etag is None and isinstance(answer, NotFound):
-            return
-        raise answer from error
-    except (OSError, HTTPException) as error:
-        raise unreachable(name, type(error).__name__) from error
+        with urlopen(request, timeout=REQUEST_SECONDS, context=authorities) as answer:  # noqa: S310 (the same)
+            return answer.status, ""
+    except HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode("utf-8", "replace")
