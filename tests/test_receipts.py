@@ -20,6 +20,7 @@ from tests.conftest import Draw, encoded
 from tests.faulty_s3 import SLOW_DOWN, faulty_s3
 from tests.places import Buckets
 from tests.records import record
+from tests.settling import failing, patient
 
 CAT = ImageKey("trip/cat.jpg")
 
@@ -73,6 +74,12 @@ def test_a_failure_has_a_receipt_too(workspace: Workspace, source: Path) -> None
     receipt = made(workspace, "cat.jpg")
     assert (receipt.tiles, receipt.dollars_a_month) == (0, 0)
     assert receipt.source_bytes == 8
+
+
+def test_what_could_not_be_published_has_a_receipt_too(workspace: Workspace, draw: Draw) -> None:
+    draw(CAT.key, 900, 700)
+    refusing = failing(workspace.zoom, lambda verb, name: name == CAT.pointer)
+    assert made(patient(replace(workspace, zoom=refusing))).pixels == 900 * 700
 
 
 def test_prices_are_the_documented_ones_but_for_those_that_are_given() -> None:

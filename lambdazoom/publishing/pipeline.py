@@ -316,7 +316,7 @@ class _Run:
             if self.made:
                 look = look_at(self.image, self.workspace)
                 if look.current and look.current.version == self.made.record.version:
-                    record = refused(self.made, look, error, self._is_to_go(look))
+                    record = self._with_receipt(refused(self.made, look, error, self._is_to_go(look)))
                     catalog.save(beside_what_is_on_show(record, look, look.current), look.kept, self.workspace.metadata)
                     return
             elif isinstance(error, AccessDenied):
