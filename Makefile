@@ -4,7 +4,9 @@
 #   make test               all tests, browser tests included     make test-long   what takes minutes
 #   make check              ruff, mypy strict                     make bench-quick us against libvips, two minutes
 #   make bench              us against all our peers, half an hour: docs/performance.md
-#   make conformance        what becomes of each kind of file, as docs/formats.md says it
+#   make bench-kinds        kinds that are converted or turned    make conformance what becomes of each kind of file: docs/formats.md
+#   make venv               a new .venv, to deploy from           make exiftool    exiftool with a perl, what `doctor` misses
+#   make assets             the viewer's script                   make test-deploy the part of test-long that deploys
 #   make requirements       pin requirements*.in anew             make clean       remove what these commands made, but for data/
 
 PORT ?= 8000
@@ -13,7 +15,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test test-long test-deploy check bench bench-quick bench-kinds conformance requirements clean assets exiftool exiftool-dev chromium
+.PHONY: demo venv test test-long test-deploy check bench bench-quick bench-kinds conformance requirements clean assets exiftool exiftool-dev chromium
 
 demo: .venv/.done assets exiftool
 	@.venv/bin/python samples/draw.py data/source
@@ -45,6 +47,10 @@ bench-quick: .venv-dev/.done
 # kinds that have to be converted or turned, against libvips on the same work, ten minutes
 bench-kinds: .venv-dev/.done
 	@.venv-dev/bin/python -m benchmarks.kinds
+
+# anew, whatever is there: of PYTHON, and with nothing that was added by hand
+venv:
+	@rm -f .venv/.done && $(MAKE) --no-print-directory .venv/.done
 
 # what is deployed: requirements.txt and nothing else, for Zappa zips it
 .venv/.done: requirements.txt

@@ -10,7 +10,7 @@ from lambdazoom.model import passwords
 from lambdazoom.model.settings import SETTINGS, Settings
 
 
-@click.command()
+@click.command(short_help="Make the password that the pages ask for.")
 @click.option("--stdin", "is_piped", is_flag=True, help="Take the first line of standard input, and ask for nothing.")
 def password(is_piped: bool) -> None:
     """Print the two settings that turn on sign-in; the password is asked for twice, and never shown."""
@@ -34,7 +34,7 @@ def _first_line() -> str:
         raise click.ClickException("The password is not UTF-8 text, which is what browsers send. Choose another.") from error
 
 
-@click.command()
+@click.command(short_help="Print each setting, and where its value comes from.")
 @click.option("--markdown", is_flag=True, help="Print docs/settings.md.")
 def settings(markdown: bool) -> None:
     """Print each setting with its value, its default, where the value comes from and what it does."""
@@ -44,7 +44,8 @@ def settings(markdown: bool) -> None:
     values = Settings.from_env(os.environ)
     for setting in SETTINGS:
         click.echo(f"{setting.name} = {values.texts[setting.name] or '(not set)'}")
-        click.echo(f"    {values.origins[setting.name]}; default: {setting.default or '(not set)'}")
+        origin = values.origins[setting.name]
+        click.echo(f"    {origin}" if origin == "default" else f"    {origin}; default: {setting.default or '(not set)'}")
         click.echo(f"    {setting.help}")
 
 

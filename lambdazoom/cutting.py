@@ -1,4 +1,4 @@
-"""The `tile` command: one image cut into a folder, without stores or settings."""
+"""The `tile` command: one image cut into a folder, without stores; of the settings, those that say what is refused."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from lambdazoom.model.geometry import CONTENT_TYPES, MAX_PIXELS, SUBSAMPLINGS, R
 _DEFAULTS = Recipe()
 
 
-@click.command()
+@click.command(short_help="Cut one image into a folder, as dzsave does.")
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("outdir", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--tile-size", type=click.IntRange(1, 8192), default=_DEFAULTS.tile_size, show_default=True, help="Side of a tile in pixels.")
@@ -28,11 +28,32 @@ _DEFAULTS = Recipe()
 @click.option("--background", default=_DEFAULTS.background, show_default=True, help="Shows through transparent parts: #rrggbb.")
 @click.option("--page", type=click.IntRange(1), help="Of a TIFF of several pages; else the largest.")
 @click.option(
-    "--truncated", type=click.Choice(("refuse", "accept")), default="refuse", show_default=True, help="A file that ends too early."
+    "--truncated",
+    type=click.Choice(("refuse", "accept")),
+    default="refuse",
+    show_default=True,
+    envvar="LAMBDAZOOM_TRUNCATED",
+    help="A file that ends too early.",
 )
-@click.option("--memory-limit", type=click.IntRange(0), default=0, help="Refuse what needs more, in megabytes; 0 is no limit.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=MAX_PIXELS,
+    show_default=True,
+    envvar="LAMBDAZOOM_MAX_PIXELS",
+    help="Refuse what has more.",
+)
+@click.option(
+    "--memory-limit",
+    type=click.IntRange(0),
+    default=0,
+    envvar="LAMBDAZOOM_MEMORY_LIMIT",
+    help="Refuse what needs more, in megabytes; 0 is no limit.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
-def tile(source: Path, outdir: Path, page: int | None, truncated: str, memory_limit: int, as_json: bool, **cut: Any) -> None:
+def tile(
+    source: Path, outdir: Path, page: int | None, truncated: str, max_pixels: int, memory_limit: int, as_json: bool, **cut: Any
+) -> None:
     """Cut one image: SOURCE cat.jpg becomes OUTDIR/cat.dzi and OUTDIR/cat_files/, as dzsave writes them."""
     from lambdazoom.imaging.formats import Wishes
     from lambdazoom.publishing.export import export
@@ -45,7 +66,7 @@ def tile(source: Path, outdir: Path, page: int | None, truncated: str, memory_li
     wishes = Wishes(None if page is None else page - 1, accepts_truncated=truncated == "accept")
     with _progress_bar(source.name) as progress:
         exiftool = Path(os.environ["LAMBDAZOOM_EXIFTOOL"]) if os.environ.get("LAMBDAZOOM_EXIFTOOL") else None
-        report = export(source, outdir, recipe, MAX_PIXELS, progress, memory_limit * 10**6, wishes, exiftool)
+        report = export(source, outdir, recipe, max_pixels, progress, memory_limit * 10**6, wishes, exiftool)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
         return

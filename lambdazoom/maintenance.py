@@ -7,7 +7,7 @@ import click
 from lambdazoom.model.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Take away tiles that nobody needs any more.")
 def sweep() -> None:
     """Take away the tiles of replaced and removed images whose grace period is over, and what crashed runs left."""
     from lambdazoom.publishing import sweeping

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lambdazoom.publishing.workspace import Workspace
 
 
-@click.command()
+@click.command(short_help="Print every tag that exiftool reads, as JSON.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def metadata(file: Path) -> None:
     """Print all that exiftool reads in FILE, as JSON: for each tag its readable text, and its number where that differs."""
@@ -32,7 +32,7 @@ def metadata(file: Path) -> None:
         click.echo(json.dumps(exiftool.read(path).tags, indent=1, ensure_ascii=False))
 
 
-@click.command()
+@click.command(short_help="Process images of the source that need it.")
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True)
 @click.option("--if-changed", is_flag=True, help="Leave alone what failed for good.")
 @click.option("--recipe", is_flag=True, help="Make tiles of other settings anew.")
@@ -73,7 +73,7 @@ def _process(image: ImageKey, workspace: "Workspace", wish: Wish) -> bool:
     return succeeded
 
 
-@click.command()
+@click.command(short_help="Show the pages, and process what arrives.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--other-port-hint", default="python -m lambdazoom serve --port {port}", hidden=True)

@@ -74,11 +74,15 @@ def _server(application: "WSGIApplication", host: str, port: int) -> Any:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUse from error
-        raise
+        raise click.ClickException(f"{host}, port {port}: {error.strerror}. Choose others by --host and --port.") from error
 
 
 def _announce(settings: Settings, host: str, port: int) -> None:
     click.echo(f"LambdaZoom: http://{host}:{port}")
-    click.echo(f"Put images into {settings.texts['LAMBDAZOOM_SOURCE']}; Ctrl-C stops.")
+    source = settings.texts["LAMBDAZOOM_SOURCE"]
+    if isinstance(settings.source, Folder):
+        click.echo(f"Put images into {source}; Ctrl-C stops.")
+    else:
+        click.echo(f"Nobody watches {source} from here: `backfill` makes what is new there, and Lambda by events. Ctrl-C stops.")
     if host not in LOOPBACK and not settings.password_hash:
         click.echo(f"{access.NOT_HERE} Then start again with the two settings that it prints.", err=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lambdazoom.model.settings import Settings
-from lambdazoom.operations.stage import SETTINGS_FILE, Stage, read_stage
+from lambdazoom.operations.options import zappa_settings
+from lambdazoom.operations.stage import Stage, read_stage
 
 if TYPE_CHECKING:
     from lambdazoom.publishing.estimating import Estimate
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
 INVOCATIONS_A_SECOND = 5.0
 
 _stage = click.option("--stage", "stage_name", help="Work on the buckets of this stage of zappa_settings.json.")
-_settings_file = click.option(
-    "--settings",
-    "settings_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=SETTINGS_FILE,
-    show_default=True,
-    help="Zappa's settings.",
-)
 _dry_run = click.option("--dry-run", is_flag=True, help="Change nothing, and estimate what it would take and cost.")
 
 
@@ -58,7 +51,7 @@ class _Wishes:
         return wanted | ({Finding.RECIPE} if self.recipe else set())
 
 
-@click.command()
+@click.command(short_help="Compare the source with what is published; make it right.")
 @click.option("--fix", is_flag=True, help="Make or complete what is missing, stale, stalled, unfinished or untidy. Nothing is withdrawn.")
 @click.option("--retry-failed", is_flag=True, help="Try once more what failed for good.")
 @click.option("--recipe", is_flag=True, help="Make anew what another recipe made; its price is told first.")
@@ -69,7 +62,7 @@ class _Wishes:
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 @_stage
-@_settings_file
+@zappa_settings
 def reconcile(stage_name: str | None, settings_file: Path, as_json: bool, **options: bool | int) -> None:
     """Compare the source with what is published, and say what differs; with the options below, make it right.
 
@@ -85,10 +78,10 @@ def reconcile(stage_name: str | None, settings_file: Path, as_json: bool, **opti
             click.echo(f"To do: {estimate}.")
         if wishes.dry_run:
             return
-        _reconcile(found, wishes, workspace)
+        _reconcile(found, wishes, workspace, as_json)
 
 
-def _reconcile(found: "Survey", wishes: _Wishes, workspace: "Workspace") -> None:
+def _reconcile(found: "Survey", wishes: _Wishes, workspace: "Workspace", as_json: bool) -> None:
     from lambdazoom.publishing.estimating import counted
     from lambdazoom.publishing.reconciling import Finding
     from lambdazoom.publishing.repairing import check_removal
@@ -97,18 +90,18 @@ def _reconcile(found: "Survey", wishes: _Wishes, workspace: "Workspace") -> None
     if orphans:
         check_removal(found, wishes.at_most, workspace.settings.texts["LAMBDAZOOM_SOURCE"])
         if not wishes.yes:
-            click.confirm(f"Withdraw {counted(orphans)} gone from the source?", abort=True)
+            click.confirm(f"Withdraw {counted(orphans)} gone from the source?", abort=True, err=True)
     if wishes.recipe and found.counts[Finding.RECIPE] and not wishes.yes:
-        click.confirm(f"Make {counted(found.counts[Finding.RECIPE])} anew?", abort=True)
-    _repair(found, wishes.to_make | ({Finding.ORPHANED} if orphans else set()), workspace)
+        click.confirm(f"Make {counted(found.counts[Finding.RECIPE])} anew?", abort=True, err=True)
+    _repair(found, wishes.to_make | ({Finding.ORPHANED} if orphans else set()), workspace, as_json)
 
 
-@click.command()
+@click.command(short_help="Make the images that were there before.")
 @click.option("--remote", is_flag=True, help="Have the deployed function make them, by ordinary S3 events.")
 @click.option("--rate", type=click.FloatRange(0.1, 100), default=INVOCATIONS_A_SECOND, show_default=True, help="Remote calls a second.")
 @_dry_run
 @_stage
-@_settings_file
+@zappa_settings
 def backfill(remote: bool, rate: float, dry_run: bool, stage_name: str | None, settings_file: Path) -> None:
     """Make the images that were in the source before, or that no event told of: `reconcile --fix` for the missing ones alone."""
     from lambdazoom.publishing.reconciling import Finding
@@ -139,7 +132,8 @@ def _send(found: "Survey", stage: Stage, workspace: "Workspace", rate: float) ->
     aws = open_aws(stage.region, stage.profile)
     with counting_bar("sending", found.counts[Finding.MISSING]) as told:
         sent = send(found.of({Finding.MISSING}), bucket, stage, aws, workspace.now, rate, told)
-    click.echo(f"{counted(sent)} sent to {stage.function_name}. It works through them by itself; `reconcile` tells how far it is.")
+    told_by = f"`python -m lambdazoom reconcile --stage {stage.name}`"
+    click.echo(f"{counted(sent)} sent to {stage.function_name}. It works through them by itself; {told_by} tells how far it is.")
 
 
 @contextmanager
@@ -164,7 +158,7 @@ def _looked(workspace: "Workspace", thorough: bool = False) -> "Iterator[Survey]
         yield found
 
 
-def _repair(found: "Survey", findings: "set[Finding]", workspace: "Workspace") -> None:
+def _repair(found: "Survey", findings: "set[Finding]", workspace: "Workspace", as_json: bool = False) -> None:
     from lambdazoom.publishing.repairing import repair
     from lambdazoom.terminal import counting_bar
 
@@ -173,7 +167,7 @@ def _repair(found: "Survey", findings: "set[Finding]", workspace: "Workspace") -
         return
     with counting_bar("repairing", total) as told:
         repaired = repair(found.of(findings), workspace, told)
-    click.echo(_summary(repaired))
+    click.echo(_summary(repaired), err=as_json)
     if repaired.errors:
         raise SystemExit(1)
 

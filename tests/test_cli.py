@@ -46,10 +46,21 @@ def test_tile_reports_as_json(cat: Path, tmp_path: Path) -> None:
     assert 10 * 2**20 < report["peak_memory"] < 2**30
 
 
-def test_tile_needs_no_settings_and_heeds_none(cat: Path, tmp_path: Path) -> None:
+def test_tile_needs_no_settings_and_heeds_none_of_how_tiles_are_made(cat: Path, tmp_path: Path) -> None:
     done = lambdazoom("tile", cat, tmp_path / "out", environment={"LAMBDAZOOM_NONSENSE": "1", "LAMBDAZOOM_FORMAT": "png"})
     assert done.returncode == 0
     assert (tmp_path / "out" / "cat_files" / "0" / "0_0.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("setting", "strict", "generous"), [("MAX_PIXELS", "349999", "350000"), ("MEMORY_LIMIT", "1", "0"), ("TRUNCATED", "refuse", "accept")]
+)
+def test_tile_heeds_the_settings_that_its_refusals_name(cat: Path, tmp_path: Path, setting: str, strict: str, generous: str) -> None:
+    if setting == "TRUNCATED":
+        cat.write_bytes(cat.read_bytes()[:-9000])
+    done = lambdazoom("tile", cat, tmp_path / "out", environment={f"LAMBDAZOOM_{setting}": strict})
+    assert (done.returncode, f"LAMBDAZOOM_{setting}" in done.stderr) == (1, True), done.stderr
+    assert lambdazoom("tile", cat, tmp_path / "out", environment={f"LAMBDAZOOM_{setting}": generous}).returncode == 0
 
 
 def test_tile_never_writes_over_anything(cat: Path, tmp_path: Path) -> None:
@@ -148,6 +159,13 @@ def test_a_taken_port_is_a_sentence_with_a_way_out(environment: dict[str, str]) 
         )
         done = lambdazoom("serve", "--port", port, "--other-port-hint", "make demo PORT={port}", environment=environment)
         assert done.stderr == f"lambdazoom: Port {port} is in use. `make demo PORT={port + 1}`.\n"
+
+
+def test_an_address_that_is_not_this_machine_s_is_a_sentence_with_a_way_out(environment: dict[str, str]) -> None:
+    done = lambdazoom("serve", "--host", "192.0.2.1", environment=environment)  # RFC 5737: nobody's
+    assert done.returncode == 1
+    assert done.stderr.startswith("lambdazoom: 192.0.2.1, port 8000: ")
+    assert done.stderr.endswith(". Choose others by --host and --port.\n")
 
 
 def wait_for(url: str, text: str, seconds: float = 20) -> str:

@@ -181,6 +181,12 @@ def test_a_policy_file_that_is_not_there_is_told_before_anything_is_built(tmp_pa
         deployment.refuse_placeholders(tmp_path)
 
 
+def test_another_python_than_the_function_s_is_told_before_anything_is_built() -> None:
+    deployment.refuse_another_python("3.13", "3.13")
+    with pytest.raises(click.ClickException, match=r"^The function runs Python 3.13, and this is 3.11. `make venv PYTHON=python3.13`"):
+        deployment.refuse_another_python("3.13", "3.11")
+
+
 def test_the_function_is_set_up_as_the_service_needs_it() -> None:
     stage = json.loads((PROJECT / "zappa_settings.json").read_text("utf-8"))["live"]
     assert stage["runtime"] == "python3.13"

@@ -60,7 +60,7 @@ def test_orphans_go_only_when_asked_for_counted_and_confirmed(environment: dict[
     assert "1 orphaned" in lambdazoom("reconcile", "--fix", environment=environment).stdout
     unanswered = lambdazoom("reconcile", "--delete-orphans", environment=environment)
     assert unanswered.returncode == 1
-    assert "Withdraw 1 image gone from the source?" in unanswered.stdout
+    assert "Withdraw 1 image gone from the source?" in unanswered.stderr
     assert "11 known" in lambdazoom("reconcile", environment=environment).stdout
     done = lambdazoom("reconcile", "--delete-orphans", "--yes", environment=environment)
     assert done.stdout.splitlines()[-1] == "Done: 1 withdrawn."
@@ -84,7 +84,7 @@ def test_another_recipe_is_told_its_price_and_asked_for(environment: dict[str, s
     assert asked.returncode == 1
     assert "1 other recipe" in asked.stdout
     assert "To do: 1 image of about" in asked.stdout
-    assert "Make 1 image anew?" in asked.stdout
+    assert "Make 1 image anew?" in asked.stderr
     assert "1 published" in lambdazoom("reconcile", "--recipe", "--yes", environment=other).stdout
     shown = generations.published(ImageKey("a.jpg"), workspace.zoom)
     assert shown is not None
@@ -98,6 +98,9 @@ def test_programs_get_json(environment: dict[str, str], draw: Draw) -> None:
     assert (report["images"], report["known"], report["found"]) == (1, 0, {"missing": 1})
     assert report["estimate"]["images"] == 1
     assert report["estimate"]["dollars"] > 0
+    done = lambdazoom("reconcile", "--fix", "--json", environment=environment)
+    assert json.loads(done.stdout)["found"] == {"missing": 1}
+    assert done.stderr.endswith("Done: 1 published.\n")
 
 
 def test_backfill_makes_the_missing_alone(environment: dict[str, str], draw: Draw, source: Path) -> None:

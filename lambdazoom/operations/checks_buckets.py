@@ -9,10 +9,9 @@ from lambdazoom.model.errors import AccessDenied
 from lambdazoom.operations import buckets, policy
 from lambdazoom.operations.access import PASSWORD_HASH, read_secrets, secrets_key, secrets_url
 from lambdazoom.operations.aws import Aws, found
-from lambdazoom.operations.findings import Finding, ok, problem, warning
+from lambdazoom.operations.findings import RUN_INIT, Finding, ok, problem, warning
 from lambdazoom.operations.stage import Stage
 
-RUN_INIT = "Run `python -m lambdazoom init`."
 LOOKED_AT = 10_000  # objects of the source whose size is asked for: ten requests
 MEGABYTE = 2**20
 

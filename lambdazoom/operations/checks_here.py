@@ -12,14 +12,13 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.operations import policy
 from lambdazoom.operations.access import PASSWORD_HASH, secrets_url
 from lambdazoom.operations.buckets import Notification
-from lambdazoom.operations.findings import Finding, ok, problem, warning
+from lambdazoom.operations.findings import RUN_INIT, Finding, ok, problem, warning
 from lambdazoom.operations.init import EVENTS
 from lambdazoom.operations.stage import MANAGE_SOURCE, PLACES, POLICY_FILE, Stage, read_policy
 
 PROJECT = Path(__file__).resolve().parents[2]
 VIEWER = PROJECT / "static" / "vendor" / "openseadragon" / "openseadragon.min.js"
 LEAST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
-RUN_INIT = "Run `python -m lambdazoom init`."
 NO_ACCOUNT = "000000000000"  # where the policy is only compared by its buckets
 
 Findings = Iterator[Finding]

@@ -6,25 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lambdazoom.operations.stage import SETTINGS_FILE, Stage, read_stage
+from lambdazoom.operations.options import zappa_settings
+from lambdazoom.operations.stage import Stage, read_stage
 
 if TYPE_CHECKING:
     from lambdazoom.operations.init import Found
     from lambdazoom.operations.plan import Plan
     from lambdazoom.operations.wishes import Wishes
 
-_settings_file = click.option(
-    "--settings",
-    "settings_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=SETTINGS_FILE,
-    show_default=True,
-    help="Zappa's settings.",
-)
 _stage = click.option("--stage", "stage_name", default="live", show_default=True, help="The stage of zappa_settings.json.")
 
 
-@click.command()
+@click.command(short_help="Set up buckets, rights and a password on AWS.")
 @click.option("--source", help="The bucket that images are put into: name or name/prefix.")
 @click.option("--zoom", help="The bucket for pyramids.")
 @click.option("--metadata", help="The bucket for metadata and records; it is never public.")
@@ -37,7 +30,7 @@ _stage = click.option("--stage", "stage_name", default="live", show_default=True
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @_stage
-@_settings_file
+@zappa_settings
 def init(stage_name: str, settings_file: Path, dry_run: bool, yes: bool, **options: str | bool | None) -> None:
     """Set up buckets, names, rights and a password on AWS. What is there stays; a second run changes nothing."""
     from lambdazoom.operations.aws import open_aws
@@ -54,13 +47,14 @@ def init(stage_name: str, settings_file: Path, dry_run: bool, yes: bool, **optio
         if not yes:
             click.confirm("Do all this?", abort=True)
         _run(plan)
-        click.echo(f"Done. Next: `zappa deploy {stage.name}` (or `zappa update {stage.name}`), then `python -m lambdazoom doctor`.")
+        examine = "`python -m lambdazoom doctor`" if stage.name == "live" else f"`python -m lambdazoom doctor --stage {stage.name}`"
+        click.echo(f"Done. Next: `zappa deploy {stage.name}` (or `zappa update {stage.name}`), then {examine}.")
 
 
-@click.command()
+@click.command(short_help="Check the set-up here and on AWS.")
 @click.option("--fix", is_flag=True, help="Remove the permission statements that Zappa has left behind.")
 @_stage
-@_settings_file
+@zappa_settings
 def doctor(stage_name: str, settings_file: Path, fix: bool) -> None:
     """Check the set-up here and, with AWS credentials, the deployed one: a line each, with the way out."""
     from lambdazoom.operations.doctor import examine

@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePosixPath
@@ -57,6 +58,7 @@ def main() -> None:
 def prepare() -> None:
     """Build the assets and Lambda's exiftool, unless they are there; refuse to go on with placeholder names."""
     refuse_placeholders(PROJECT)
+    refuse_another_python(_runtime(), ".".join(map(str, sys.version_info[:2])))
     click.echo("Preparing the viewer and exiftool ...")
     done = subprocess.run(["make", "--silent", "assets"], cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S607
     if done.returncode:
@@ -72,8 +74,7 @@ def prepare() -> None:
 def finish(path: Path) -> None:
     """Make the zip at PATH ready (no binaries of this system, bytecode); refuse it if it would not work, or holds what it must not."""
     leave_out_foreign(path)
-    runtimes = {stage["runtime"] for stage in _stages().values()}
-    python = f"cpython-{runtimes.pop().removeprefix('python').replace('.', '')}"
+    python = f"cpython-{_runtime().replace('.', '')}"
     if bytecode.is_of(python):
         bytecode.add_bytecode(path)
     installed = list(distributions())
@@ -182,7 +183,7 @@ def _foreign_binaries(archive: ZipFile, target: Target, python: str) -> Iterator
             if head[:4] != _ELF or int.from_bytes(head[18:20], "little") != target.machine:
                 yield f"{name} is not for Linux on the function's architecture. Deploy from a new virtual environment."
             elif ".cpython-" in name.name and f".{python}-{target.extension}" not in name.name:
-                yield f"{name} is for another Python than the function's. Deploy from a virtual environment of that Python."
+                yield f"{name} is for another Python than the function's {python}. Deploy from a virtual environment of that one."
 
 
 def _too_large(zipped: int, unpacked: int) -> Iterator[str]:
@@ -210,6 +211,20 @@ def _architecture() -> str:
     if len(found) != 1 or not found <= set(TARGETS):
         raise click.ClickException("The stages in zappa_settings.json must agree on one architecture, x86_64 or arm64.")
     return str(found.pop())
+
+
+def refuse_another_python(wanted: str, here: str) -> None:
+    """ClickException if this Python, `here` ("3.13"), is not the function's: what is packaged for it would not be for that one."""
+    if here != wanted:
+        raise click.ClickException(
+            f"The function runs Python {wanted}, and this is {here}. `make venv PYTHON=python{wanted}` makes an environment to deploy from."
+        )
+
+
+def _runtime() -> str:
+    """The version of Python that the function runs: "3.13"."""
+    runtimes = {stage["runtime"] for stage in _stages().values()}
+    return str(runtimes.pop().removeprefix("python"))
 
 
 def _stages() -> dict[str, Any]:

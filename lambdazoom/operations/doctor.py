@@ -8,8 +8,8 @@ from pathlib import Path
 from lambdazoom.model.errors import SettingsError, StorageError
 from lambdazoom.operations import checks_buckets, checks_function, checks_here
 from lambdazoom.operations.aws import open_aws
-from lambdazoom.operations.checks_buckets import RUN_INIT, Site
-from lambdazoom.operations.findings import Finding, Mark, problem, warning
+from lambdazoom.operations.checks_buckets import Site
+from lambdazoom.operations.findings import RUN_INIT, Finding, Mark, problem, warning
 from lambdazoom.operations.stage import PLACES, Stage, read_stage
 
 Check = Callable[[], Iterator[Finding]]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+RUN_INIT = "Run `python -m lambdazoom init`."
+
 
 class Mark(StrEnum):
     """How a finding is meant."""

@@ -35,11 +35,6 @@ class Stage:
         return slug(f"{project}-{self.name}")
 
     @property
-    def role_name(self) -> str:
-        """The name of the function's role, if Zappa makes it."""
-        return str(self.values.get("role_name") or f"{self.function_name}-ZappaLambdaExecutionRole")
-
-    @property
     def region(self) -> str:
         """The region that the stage names, or nothing."""
         return str(self.values.get("aws_region") or "")

@@ -9,8 +9,6 @@ from lambdazoom.publishing.verdicts import silent
 from lambdazoom.web import presentation
 from lambdazoom.web.presentation import Row
 
-BUSY = (State.WAITING, State.PROCESSING)
-
 
 @dataclass(frozen=True)
 class Status:
