@@ -76,13 +76,14 @@ def _process(image: ImageKey, workspace: "Workspace", wish: Wish) -> bool:
 @click.command(short_help="Show the pages, and process what arrives.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--trusted-proxy", help="The address of the proxy in front, whose X-Forwarded-For, -Host and -Proto are believed.")
 @click.option("--other-port-hint", default="python -m lambdazoom serve --port {port}", hidden=True)
-def serve(host: str, port: int, other_port_hint: str) -> None:
+def serve(host: str, port: int, trusted_proxy: str | None, other_port_hint: str) -> None:
     """Watch the source folder, process what is there and what arrives, and show it at http://HOST:PORT."""
     from lambdazoom.serving import PortInUse, run
 
     try:
-        run(Settings.from_env(os.environ), host, port)
+        run(Settings.from_env(os.environ), host, port, trusted_proxy)
     except PortInUse as error:
         raise click.ClickException(f"Port {port} is in use. `{other_port_hint.format(port=port + 1)}`.") from error
 

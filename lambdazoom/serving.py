@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
 WEB_THREADS = 8
+PROXY_HEADERS = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -34,8 +35,8 @@ class PortInUse(Exception):
     """Somebody else listens there already."""
 
 
-def run(settings: Settings, host: str, port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM; PortInUse, SettingsError."""
+def run(settings: Settings, host: str, port: int, trusted_proxy: str | None = None) -> None:
+    """Serve until Ctrl-C or SIGTERM; PortInUse, SettingsError. Whom the proxy at that address speaks for is believed it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     hide_environment()  # from all that will work on strangers' files for us; refused, exiftool is not started, and says so
     workspace = open_workspace(settings)
@@ -43,7 +44,7 @@ def run(settings: Settings, host: str, port: int) -> None:
     workers = Workers(workspace, terminal, _settling(workspace))
     with ExitStack() as stack:
         stack.callback(workspace.close)
-        server = _server(create_app(lambda: workspace, lambda image, wish, _: workers.put(image.key, wish)), host, port)
+        server = _server(create_app(lambda: workspace, lambda image, wish, _: workers.put(image.key, wish)), host, port, trusted_proxy)
         stack.callback(server.close)
         _announce(settings, host, port)
         stack.callback(terminal.close)
@@ -66,11 +67,21 @@ def _settling(workspace: Workspace) -> Settling:
     return InChild(workspace) if are_folders else Here(workspace)
 
 
-def _server(application: "WSGIApplication", host: str, port: int) -> Any:
+def _server(application: "WSGIApplication", host: str, port: int, trusted_proxy: str | None) -> Any:
+    believed = {"trusted_proxy": trusted_proxy, "trusted_proxy_headers": PROXY_HEADERS} if trusted_proxy else {}
     try:
-        # the server keeps a body until it is whole, in a temporary file if it is large: so nobody shall send a huge one
-        most = MAX_REQUEST_BYTES
-        return create_server(application, host=host, port=port, threads=WEB_THREADS, ident=None, max_request_body_size=most)
+        return create_server(
+            application,
+            host=host,
+            port=port,
+            threads=WEB_THREADS,
+            ident=None,
+            # the server keeps a body until it is whole, in a temporary file if it is large: so nobody shall send a huge one
+            max_request_body_size=MAX_REQUEST_BYTES,
+            # else it would hide from us that a request was passed on, and without a password none is answered that was
+            clear_untrusted_proxy_headers=False,
+            **believed,
+        )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise PortInUse from error

@@ -18,6 +18,7 @@ from lambdazoom.model.records import State
 from lambdazoom.storage.folder_originals import HIDDEN, IDLE_SECONDS
 from tests.conftest import Draw, free_port
 from tests.waiting import wait_until
+from tests.zappa_function import ACCESS
 
 from .uploading import MIB, jpeg
 
@@ -25,15 +26,15 @@ SERVER = """
 import os, sys
 from lambdazoom.model.settings import Settings
 from lambdazoom.serving import run
-run(Settings.from_env(os.environ), "127.0.0.1", int(sys.argv[1]))
+run(Settings.from_env(os.environ), "127.0.0.1", int(sys.argv[1]), *sys.argv[2:])
 """
 
 
 @contextlib.contextmanager
-def serving(environment: dict[str, str], folder: Path) -> Iterator[tuple[int, int]]:
+def serving(environment: dict[str, str], folder: Path, *arguments: str) -> Iterator[tuple[int, int]]:
     """`serve` in a process of its own; its port and its process id."""
     port = free_port()
-    command = [sys.executable, "-c", SERVER, str(port)]
+    command = [sys.executable, "-c", SERVER, str(port), *arguments]
     temporary = folder / "temporary"
     temporary.mkdir()
     with (folder / "log").open("wb") as log:
@@ -118,3 +119,23 @@ def test_a_retry_reaches_the_workers_of_serve(environment: dict[str, str], tmp_p
         headers = {"X-Form-Token": asked(port, "GET", "/api/", {})[1]["token"]}
         assert asked(port, "POST", "/api/images/notes.jpg/retry", headers)[0] == 202
         wait_until(lambda: asked(port, "GET", "/api/images/notes.jpg", {})[1]["attempts"] == 2)
+
+
+@pytest.mark.parametrize("trusted", [(), ("127.0.0.1",)])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+def test_without_a_password_nothing_is_answered_that_a_proxy_has_passed_on(
+    environment: dict[str, str], tmp_path: Path, header: str, trusted: tuple[str, ...]
+) -> None:
+    with serving(environment, tmp_path, *trusted) as (port, _):
+        assert asked(port, "GET", "/", {})[0] == 200
+        assert asked(port, "GET", "/", {header: "192.0.2.7"})[0] == 403
+
+
+@pytest.mark.parametrize(("trusted", "is_secure"), [((), False), (("127.0.0.1",), True)])
+def test_the_proxy_in_front_is_believed_if_it_is_named(
+    environment: dict[str, str], tmp_path: Path, trusted: tuple[str, ...], is_secure: bool
+) -> None:
+    with serving({**environment, **ACCESS}, tmp_path, *trusted) as (port, _):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/sign-in", headers={"X-Forwarded-Proto": "https"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert ("Secure" in answer.headers["Set-Cookie"]) is is_secure
