@@ -8,16 +8,17 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from lambdazoom.model.errors import LambdaZoomError, StorageError, Unfinished
+from lambdazoom.model.errors import StorageError, Unfinished
 from lambdazoom.model.events import Change, Unreadable, changes_of
 from lambdazoom.model.keys import ImageKey, key_of
 from lambdazoom.model.settings import Settings
 from lambdazoom.model.wishes import HINT, Wish
 from lambdazoom.publishing import notices
-from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.attempts import attempt
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 
 RESERVE_SECONDS = 240  # what the largest image may still need when a scheduled run begins with it
@@ -88,6 +89,8 @@ def on_schedule(event: Mapping[str, Any], context: Any) -> None:  # noqa: ARG001
     except StorageError as error:
         raise Unfinished(f"The scheduled look was not finished: {error}") from error
     log.info("schedule new=%d failed=%d swept=%d indexed=%d", caught.looked_at, caught.failed, swept.generations, indexed)
+    if caught.failed or swept.failed:
+        raise Unfinished(f"Of the scheduled look, {caught.failed} images and {swept.failed} old pyramids are left for another time.")
 
 
 def _within(context: Any) -> Workspace:
@@ -113,25 +116,14 @@ def _images_of(event: Mapping[str, Any], workspace: Workspace) -> list[ImageKey]
 def _key_of(change: Change, workspace: Workspace) -> str | None:
     if workspace.source.bucket not in (None, change.bucket):
         log.error("event from the bucket %s, which is not LAMBDAZOOM_SOURCE", change.bucket)
-        notices.unknown_bucket(change.bucket, workspace.metadata)
+        with suppress(StorageError):  # a hint for the operator, which must not keep the event's images from being settled
+            notices.unknown_bucket(change.bucket, workspace.metadata)
         return None
     return workspace.source.key_of(change.key)
 
 
 def _settle_all(images: list[ImageKey], workspace: Workspace, wish: Wish) -> None:
-    failures = [failure for image in images if (failure := _settle(image, workspace, wish))]
-    if failures:
-        raise Unfinished(f"{len(failures)} of this event's images could not be settled: {' '.join(failures)}")
-
-
-def _settle(image: ImageKey, workspace: Workspace, wish: Wish) -> str:
-    """Settle one image; a sentence if it is worth another try, else nothing."""
-    try:
-        record = settle(image, workspace, wish=wish)
-    except LambdaZoomError as error:
-        log.error("%s: %s", image.display, error)
-        return str(error) if error.retryable else ""
-    except Exception as error:
-        log.exception("%s: unexpected error", image.display)
-        return f"{image.display} met an unexpected error ({type(error).__name__})."
-    return record.complaints[0] if record and record.is_retryable else ""
+    attempts = [attempt(image, workspace, wish) for image in images]
+    troubles = [each.trouble for each in attempts if each.is_retryable]
+    if troubles:
+        raise Unfinished(f"{len(troubles)} of this event's images could not be settled: {' '.join(troubles)}")

@@ -36,5 +36,16 @@ def test_a_store_that_takes_its_time_to_fail_is_given_up_sooner(workspace: Works
     assert failures(StorageError("No answer."), workspace, seconds=0.2) == 3
 
 
+def test_what_has_gone_well_since_an_early_failure_is_not_held_against_a_later_one(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FAILING_SECONDS", 0.1)
+    patient = Patience("cat.jpg", workspace)
+    patient.failed(StorageError("No answer."))
+    patient.went_well()
+    time.sleep(0.2)  # of good work
+    patient.failed(StorageError("No answer."))
+
+
 def test_a_refusal_is_raised_at_once(workspace: Workspace) -> None:
     assert failures(AccessDenied("You may not."), workspace, seconds=0) == 1

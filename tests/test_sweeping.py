@@ -1,6 +1,7 @@
 """The sweep and the scheduled look: what is due goes, what is shown stays, what was missed is found."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import Swept, sweep
 from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import Headers
-from tests.conftest import encoded
-from tests.places import Folders, Places
+from tests.conftest import Draw, encoded
+from tests.places import Buckets, Folders, Places
 from tests.places import places as places  # a fixture
 from tests.places import working as working  # a fixture
-from tests.settling import CAT, later, tiles
+from tests.settling import CAT, failing, later, patient, tiles
 
 
 def test_a_replaced_generation_goes_after_the_grace_period_and_no_other(places: Places, working: Workspace) -> None:
@@ -133,6 +134,48 @@ def test_a_look_begins_where_the_last_one_ended(places: Places, working: Workspa
     assert catch_up(later(working, minutes=20)).looked_at == 2, "a margin is looked at twice"
     assert catch_up(later(working, hours=2)).looked_at == 2
     assert catch_up(later(working, hours=2.1)).looked_at == 0
+
+
+def test_what_failed_is_looked_at_again_until_it_goes_well(workspace: Workspace, draw: Draw) -> None:
+    draw("cat.jpg")
+    busy = replace(patient(workspace), zoom=failing(workspace.zoom, lambda verb, name: verb == "write"))
+    assert catch_up(busy) == Caught(looked_at=1, failed=1, stopped=False)
+    assert catch_up(later(busy, hours=3)) == Caught(looked_at=1, failed=1, stopped=False)
+    assert catch_up(later(workspace, hours=6)) == Caught(looked_at=1, failed=0, stopped=False)
+    assert catch_up(later(workspace, hours=7)).looked_at == 0
+
+
+def test_what_fails_for_longer_than_a_day_is_left_to_reconcile(workspace: Workspace, draw: Draw) -> None:
+    draw("cat.jpg")
+    busy = replace(patient(workspace), zoom=failing(workspace.zoom, lambda verb, name: verb == "write"))
+    assert [catch_up(later(busy, hours=hours)).looked_at for hours in (0, 10, 23, 35, 47)] == [1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("key", ["a\x7fb.jpg", "a\x01b.jpg"])
+def test_a_name_that_an_s3_client_can_not_say_stops_no_other(aws: str, key: str) -> None:
+    places = Buckets(aws)
+    for each in (key, "z.jpg"):
+        places.put(each, encoded(300, 200))
+    with open_workspace(Settings.from_env(places.environment)).closing() as workspace:
+        assert catch_up(workspace) == Caught(looked_at=2, failed=0, stopped=False)
+        found = {record.key: record.state(workspace.now()) for record in catalog.newest(workspace.metadata).records}
+        assert found == {key: State.PUBLISHED, "z.jpg": State.PUBLISHED}
+        places.remove(key)
+        settle(ImageKey(key), workspace)
+        assert catalog.find(ImageKey(key), workspace.metadata) is None
+
+
+def test_an_error_that_nobody_expected_stops_no_other_image(workspace: Workspace, draw: Draw) -> None:
+    for key in ("a.jpg", "b.jpg"):
+        draw(key)
+
+    def is_odd(verb: str, name: str) -> bool:
+        if "a.jpg" in name:
+            raise RuntimeError("nobody thought of this")
+        return False
+
+    assert catch_up(replace(workspace, zoom=failing(workspace.zoom, is_odd))) == Caught(looked_at=2, failed=1, stopped=False)
+    assert catalog.find(ImageKey("b.jpg"), workspace.metadata) is not None
 
 
 def test_a_look_that_runs_out_of_time_goes_on_where_it_was(places: Places, working: Workspace) -> None:

@@ -11,7 +11,7 @@ from lambdazoom.publishing.workspace import Workspace
 
 ROUNDS = 20  # looks in one call: what changes more often meanwhile is left to its next event
 FAILURES = 5  # in one call; a bucket's own client has tried again before each
-FAILING_SECONDS = 45  # from the first failure on: later ones are the last; a bucket that does not answer takes half a minute to fail
+FAILING_SECONDS = 45  # from the first failure in a row on; then the next is the last. A bucket that does not answer fails twice a minute
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 8.0
 
@@ -24,13 +24,17 @@ class Patience:
         self._workspace = workspace
         self._rounds = 0
         self._failures = 0
-        self._failing_since = 0.0
+        self._failing_since: float | None = None
 
     def look(self) -> None:
         """Another look is taken; Conflict if that was often enough."""
         self._rounds += 1
         if self._rounds > ROUNDS:
             raise Conflict(f"{self._name} changed again and again while it was processed.")
+
+    def went_well(self) -> None:
+        """A step is done: what fails from here on is another affair, though the failures before it still count."""
+        self._failing_since = None
 
     def lost(self) -> None:
         """Somebody else was there first: give them a moment, so that two runs don't go on step by step against each other."""
@@ -39,9 +43,9 @@ class Patience:
     def failed(self, error: StorageError) -> None:
         """Wait a while, so that the store may get over it; raise the error if it won't, or if neither times nor time are left."""
         self._failures += 1
-        if self._failures == 1:
-            self._failing_since = time.monotonic()
-        is_enough = self._failures >= FAILURES or time.monotonic() > self._failing_since + FAILING_SECONDS
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        is_enough = self._failures >= FAILURES or now > self._failing_since + FAILING_SECONDS
         seconds = random.uniform(0, min(LAST_SECONDS, FIRST_SECONDS * 2**self._failures))  # noqa: S311
         ends = self._workspace.stopping.is_set() or seconds >= self._workspace.remaining()
         if not error.retryable or is_enough or ends:

@@ -113,6 +113,7 @@ class _Run:
             patience.look()
             try:
                 is_over = self.step()
+                patience.went_well()
             except (Conflict, NotFound):
                 patience.lost()  # or something vanished under our hands: look again
             except StorageError as error:

@@ -197,7 +197,7 @@ def _look_at_all(pairs: Iterable[Pair], runs: _Runs, recipe: str, result: Survey
 
 def _lost(pairs: Iterator[Pair], workspace: Workspace) -> Iterator[Pair]:
     """Those of which something is not there, or speaks of another version than the source's."""
-    looked_at = workspace.metadata.each(lambda pair: (pair, _is_lost(pair, workspace)), pairs)
+    looked_at = workspace.zoom.each(lambda pair: (pair, _is_lost(pair, workspace)), pairs)
     return (pair for pair, is_lost in looked_at if is_lost)
 
 

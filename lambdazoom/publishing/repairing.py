@@ -12,7 +12,7 @@ from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, State
 from lambdazoom.model.wishes import Wish
 from lambdazoom.publishing import catalog
-from lambdazoom.publishing.pipeline import settle
+from lambdazoom.publishing.attempts import attempt
 from lambdazoom.publishing.reconciling import Finding, Found, Survey
 from lambdazoom.publishing.workspace import Workspace
 
@@ -95,13 +95,15 @@ def _until_stopped(found: Iterable[Found], workspace: Workspace) -> Iterator[Fou
 def repair_one(one: Found, workspace: Workspace) -> str:
     """Settle one image, and take away what a crash left of it in lists: its state afterwards, "" if it could not be settled."""
     image = ImageKey(one.key)
+    done = attempt(image, workspace, Wish(asked=one.finding == Finding.FAILED, recipe=one.finding == Finding.RECIPE))
+    if done.trouble and done.record is None:
+        return ""
     try:
-        record = settle(image, workspace, wish=Wish(asked=one.finding == Finding.FAILED, recipe=one.finding == Finding.RECIPE))
         catalog.mend(image, set(one.names), workspace.metadata)
     except LambdaZoomError as error:
         log.error("%s: %s", image.display, error)
         return ""
-    return _state(record, workspace)
+    return _state(done.record, workspace)
 
 
 def _state(record: ImageRecord | None, workspace: Workspace) -> str:

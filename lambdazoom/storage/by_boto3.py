@@ -123,8 +123,10 @@ class BucketRequests:
             errors = answer.get("Errors", ())
             left = [error["Key"] for error in errors]
             for error in errors:
-                kind = NotDeleted if error.get("Code") in _PASSING else StorageError
-                raise kind(f"{error['Key']} could not be deleted ({error.get('Code')}). Retry later.")
+                code = error.get("Code", "")
+                if code in _PASSING:
+                    raise NotDeleted(f"{error['Key']} could not be deleted ({code}). Retry later.")
+                raise refusal(code, error.get("Message", ""), self._bucket, error["Key"])
 
         patiently(attempt, NotDeleted)
 

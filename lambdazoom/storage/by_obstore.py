@@ -144,6 +144,8 @@ def _speaking(bucket: str, name: str, path: str, conditional: bool) -> Iterator[
     """Turn what obstore raises into our own errors. Its own words hold whole answers of S3, so they are read, but never repeated."""
     try:
         yield
+    except ValueError as error:  # it takes no control characters, for one
+        raise Unstorable(f"No object can be named {display_name(name)!r}.") from error
     except (BaseError, FileNotFoundError) as error:  # of a 404 it raises Python's own
         raise _translate(error, bucket, name, path, conditional) from error
 

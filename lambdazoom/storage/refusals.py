@@ -1,11 +1,15 @@
 """What S3 refuses, said in our own errors; which library it was told to is the affair of by_obstore.py and by_boto3.py."""
 
+import re
+
 from lambdazoom.model.errors import AccessDenied, Archived, Conflict, NoBucket, NotFound, StorageError, Unstorable
 from lambdazoom.model.keys import display_name
 
 _LOST = {"PreconditionFailed", "NoSuchKey", "404", "412"}  # of a conditional request: look again
 _UNDECIDED = {"ConditionalRequestConflict", "OperationAborted", "409"}  # the same, but S3 itself says: ask once more
 _PASSING = {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "ThrottlingException", "429"}
+
+_OF_KMS = re.compile(r"\bkms:[A-Z]|:kms:")  # its actions and its resources, not a bucket or a key that is called so
 
 _RUN_DOCTOR = "Run `python -m lambdazoom doctor` to see the missing permission."
 _DENIED = "S3 refused access to {name} in the bucket {bucket}. " + _RUN_DOCTOR
@@ -55,7 +59,7 @@ def refusal(code: str, message: str, bucket: str, name: str, conditional: bool =
     shown = display_name(name) or "the bucket"
     if conditional and code in _LOST | _UNDECIDED:
         return (Conflict if code in _LOST else Undecided)(f"{shown} was changed by somebody else.")
-    if code == "AccessDenied" and "kms" in message.lower():
+    if code == "AccessDenied" and _OF_KMS.search(message):
         return AccessDenied(f"{shown} is encrypted with a KMS key that may not be used here. {_RUN_DOCTOR}")
     if code in _REFUSALS:
         kind, sentence = _REFUSALS[code]
