@@ -169,12 +169,14 @@ def metadata(name: str) -> Response:
 def activity() -> str:
     """What needs attention, what is at work, what was made lately, and the last day in figures."""
     store, now = workspace().metadata, workspace().now()
-    parts = {kind: [ledger.entry(record, now) for record in catalog.listed(kind, store).records] for kind in ("failed", "active", "newest")}
+    pages = {kind: catalog.listed(kind, store) for kind in ("failed", "active", "newest")}
+    parts = {kind: [ledger.entry(record, now) for record in page.records] for kind, page in pages.items()}
     active = [each for each in parts["active"] if each.is_busy]
     stalled = [each for each in parts["active"] if not each.is_busy]
     return render_template(
         "activity.html",
         attention=[*stalled, *(each for each in parts["failed"] if not each.is_busy)],
+        goes_on=bool(pages["failed"].cursor),
         active=active,
         recent=[each for each in parts["newest"] if each.finished_at and each.card.generation],
         figures=ledger.figures(opening().search().index().since(now - api.DAY)),

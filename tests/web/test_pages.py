@@ -214,6 +214,18 @@ def test_activity_has_three_sections_that_vanish_when_empty(client: FlaskClient,
     assert all(words in page for words in ("64 of 100 tiles", sentence, f"{made.seconds:.2f} s", figures))
 
 
+def test_activity_says_where_the_rest_of_many_failures_is(client: FlaskClient, workspace: Workspace) -> None:
+    for number in range(61):
+        record(f"{number:02}.jpg", workspace, tiles=FAILED, seen_at=NOW - timedelta(minutes=number))
+        if number == 59:
+            page = client.get("/activity/").text
+            assert "Retry all 60" in page
+            assert "All that need attention" not in page
+    page = client.get("/activity/").text
+    assert "Retry these 60" in page
+    assert '<a href="/?show=failed">All that need attention</a>' in page
+
+
 def test_each_bad_file_is_seen_on_the_page_with_its_sentence(client: FlaskClient, publish: Publish, workspace: Workspace) -> None:
     sentences = write_bad_files(Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"]))
     for key in sentences:
