@@ -187,8 +187,8 @@ def write_bad_files(source: Path) -> dict[str, str]:
     (source / "map.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + zlib.crc32(header).to_bytes(4, "big") + b"\0\0\0\0IDAT")
     return {
         "notes.jpg": "notes.jpg is not an image: its content is plain text. Replace or delete it in the source.",
-        "cut.jpg": "cut.jpg is cut off; 45 % could be read. Upload it again, or set LAMBDAZOOM_TRUNCATED=accept and retry.",
-        "empty.png": "empty.png is empty. Upload it again, or delete it in the source.",
+        "cut.jpg": "cut.jpg is cut off; 45 % could be read. Replace it with a whole file, or set LAMBDAZOOM_TRUNCATED=accept and retry.",
+        "empty.png": "empty.png is empty. Replace or delete it in the source.",
         "album.tif": "album.tif is not an image: its content is a ZIP archive. Replace or delete it in the source.",
         "map.png": "map.png claims 100,000 × 100,000 pixels; 4,000,000,000 are allowed (LAMBDAZOOM_MAX_PIXELS).",
     }

@@ -22,7 +22,7 @@ from tests.tiling import MAX_PIXELS, threads_of_ours
 SIZE = (1500, 2600)
 SUFFIXES = ("jpg", "png", "tif")
 RECIPE = Recipe(128)
-CUT_OFF = r"scan\.\w+ is cut off(; \d+ % could be read)?\. Upload it again(, or set LAMBDAZOOM_TRUNCATED=accept and retry)?\."
+CUT_OFF = r"scan\.\w+ is cut off(; \d+ % could be read)?\. Replace it with a whole file(, or set LAMBDAZOOM_TRUNCATED=accept and retry)?\."
 
 
 @pytest.fixture(scope="module")

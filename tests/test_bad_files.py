@@ -72,7 +72,7 @@ def test_a_truncated_image_is_corrupt(suffix: str, options: dict[str, object], s
     path.write_bytes(whole[: int(len(whole) * share)])
     sentence = refused(path, CorruptImage)
     assert sentence.startswith("cut.")
-    assert " Upload it again" in sentence
+    assert " Replace it with a whole file" in sentence
 
 
 def test_a_truncated_jpeg_is_called_cut_off(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_an_image_without_the_rest_of_its_header_is_corrupt(suffix: str, tmp_pat
     path = saved(picture(320, 240), tmp_path / f"stub.{suffix}")
     path.write_bytes(path.read_bytes()[:9])
     assert refused(path, CorruptImage) in (
-        f"stub.{suffix} is damaged: its header can't be read. Upload it again.",
-        f"stub.{suffix} is cut off. Upload it again.",
+        f"stub.{suffix} is damaged: its header can't be read. Replace it with a whole file.",
+        f"stub.{suffix} is cut off. Replace it with a whole file.",
     )
 
 
@@ -139,7 +139,7 @@ def test_what_is_no_image_is_called_by_its_content(kind: str, tmp_path: Path) ->
 
 def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     (tmp_path / "nothing.jpg").touch()
-    assert refused(tmp_path / "nothing.jpg", NotAnImage) == "nothing.jpg is empty. Upload it again, or delete it in the source."
+    assert refused(tmp_path / "nothing.jpg", NotAnImage) == "nothing.jpg is empty. Replace or delete it in the source."
     assert not looks_like_an_image(tmp_path / "nothing.jpg")
 
 

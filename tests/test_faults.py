@@ -63,7 +63,7 @@ def test_a_damaged_tile_in_the_middle(written: Path, tmp_path: Path) -> None:
     with TiffImageFile(path) as image, path.open("r+b") as file:
         file.seek(image.tag_v2[324][120])
         file.write(b"\xff" * 2000)
-    ends_with(CorruptImage, r"scan\.tif is damaged and can't be decoded \(decoder error -2\)\. Upload it again\.", path)
+    ends_with(CorruptImage, r"scan\.tif is damaged and can't be decoded \(decoder error -2\)\. Replace it with a whole file\.", path)
 
 
 def test_what_went_wrong_with_the_last_piece_is_never_overlooked() -> None:

@@ -101,7 +101,7 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cut.heic"
     for size in (40, 200, len(whole) // 2):
         path.write_bytes(whole[:size])
-        assert refused(path, CorruptImage).endswith(" Upload it again.")
+        assert refused(path, CorruptImage).endswith(" Replace it with a whole file.")
         assert looks_like_an_image(path)
 
 

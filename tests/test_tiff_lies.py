@@ -61,7 +61,7 @@ def test_a_directory_that_lies_is_the_images_fault_or_none(lie: str, compression
     except (OSError, ValueError, SyntaxError, TypeError, OverflowError, ZeroDivisionError):
         sentence = refused(path)
         assert sentence.startswith("lie.tif is ")
-        assert sentence.endswith(" Upload it again.")
+        assert sentence.endswith(" Replace it with a whole file.")
         return
     assert_same(cut(path), expected)
 

@@ -52,7 +52,7 @@ def test_the_share_that_could_be_read_is_told(way: str, share: float, tmp_path: 
     _, cut = drawn(tmp_path, way)
     sentence = refused(cut_off(cut, share), CorruptImage)
     assert sentence.startswith(f"{cut.name} is cut off; ")
-    assert sentence.endswith(" % could be read. Upload it again, or set LAMBDAZOOM_TRUNCATED=accept and retry.")
+    assert sentence.endswith(" % could be read. Replace it with a whole file, or set LAMBDAZOOM_TRUNCATED=accept and retry.")
     told = int(sentence.split("; ")[1].split(" ")[0])
     assert abs(told - 100 * share) < 30  # the lower rows of this picture are busier
 
@@ -64,7 +64,7 @@ def test_what_could_be_read_is_shown_if_that_is_wished_for(way: str, tmp_path: P
     found = decode(cut_off(cut, 0.7), cut.name, MAX_PIXELS, ACCEPTED)
     (remark,) = found.remarks
     assert remark.startswith("The file is cut off: ")
-    assert remark.endswith(" % could be read, the rest is empty. Upload it again.")
+    assert remark.endswith(" % could be read, the rest is empty. Replace it with a whole file.")
     same = (numbers(found.pixels) == exact).all(axis=2).mean()
     assert 0.35 < same < 0.95
     shown = numbers(found.pixels).any(axis=2)
@@ -82,7 +82,7 @@ def test_tiles_behind_the_end_are_left_out_one_by_one(tmp_path: Path) -> None:
     path.write_bytes(directory_first(colour(), 16))
     exact = pixels_of(path)
     cut_off(path, 0.71)
-    sentence = "scan-014.tif is cut off; 36 % could be read. Upload it again, or set LAMBDAZOOM_TRUNCATED=accept and retry."
+    sentence = "scan-014.tif is cut off; 36 % could be read. Replace it with a whole file, or set LAMBDAZOOM_TRUNCATED=accept and retry."
     assert refused(path, CorruptImage) == sentence  # in whole bands of 256 rows
     found = numbers(decode(path, path.name, MAX_PIXELS, ACCEPTED).pixels)
     assert np.array_equal(found[:256], exact[:256])
@@ -94,7 +94,7 @@ def test_where_what_was_read_can_not_be_told_the_file_stays_refused(suffix: str,
     path = cut_off(saved(picture(300, 200), tmp_path / f"cut.{suffix}"), 0.6)
     with pytest.raises(CorruptImage) as raised:
         decode(path, path.name, MAX_PIXELS, ACCEPTED)
-    assert str(raised.value).endswith("Upload it again.")
+    assert str(raised.value).endswith("Replace it with a whole file.")
 
 
 def test_damage_that_is_no_missing_end_stays_refused(tmp_path: Path) -> None:

@@ -129,8 +129,8 @@ def is_truncation(error: Exception) -> bool:
 def _complaint(name: str, error: Exception) -> str:
     words = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     if is_truncation(error):
-        return f"{name} is cut off. Upload it again."
-    return f"{name} is damaged and can't be decoded ({words}). Upload it again."
+        return f"{name} is cut off. Replace it with a whole file."
+    return f"{name} is damaged and can't be decoded ({words}). Replace it with a whole file."
 
 
 def looks_like_an_image(path: Path) -> bool:
@@ -180,13 +180,13 @@ def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptIm
     if other and other != "HEIC":
         return UnsupportedImage(f"{name} is an image of the kind {other}, which is not opened here. Save it as JPEG, PNG or TIFF.")
     if not head:
-        return NotAnImage(f"{name} is empty. Upload it again, or delete it in the source.")
+        return NotAnImage(f"{name} is empty. Replace or delete it in the source.")
     if head.startswith(signatures.TIFF):
         _refuse_tiff(path, name)
     if head.startswith(b"8BPS"):
         return UnsupportedImage(f"{name} is a PSD of a kind that is not opened here. Save it with 8 bits a sample in RGB, or as TIFF.")
     if other or signatures.match(head, signatures.OPENED):
-        return CorruptImage(f"{name} is damaged: its header can't be read. Upload it again.")
+        return CorruptImage(f"{name} is damaged: its header can't be read. Replace it with a whole file.")
     return NotAnImage(f"{name} is not an image: its content is {signatures.describe(path)}. Replace or delete it in the source.")
 
 

@@ -61,8 +61,8 @@ class Source:
         share = f"{math.floor(100 * rows / height)} %"
         if not self.wishes.accepts_truncated or not rows:
             way_out = ", or set LAMBDAZOOM_TRUNCATED=accept and retry" if rows else ""
-            raise CorruptImage(f"{self.name} is cut off; {share} could be read. Upload it again{way_out}.")
-        self.remarks = (*self.remarks, f"The file is cut off: {share} could be read, the rest is empty. Upload it again.")
+            raise CorruptImage(f"{self.name} is cut off; {share} could be read. Replace it with a whole file{way_out}.")
+        self.remarks = (*self.remarks, f"The file is cut off: {share} could be read, the rest is empty. Replace it with a whole file.")
 
 
 class WholeSource(Source):
