@@ -83,11 +83,21 @@ def listing(wanted: Wanted) -> Listing:
         page = catalog.listed(kind, store, wanted.cursor, wanted.limit)
         return Listing(page.records, page.cursor)
     if wanted.state:
-        return _of_part(wanted, kind, store)
+        return _of_part(wanted)
     index = opening().search().index()
     found, following = _find(index, wanted)
     records, cursor = _read(index, following, wanted, store)
     return Listing(records, cursor, len(found), index.as_of)
+
+
+def indexed_part(state: str) -> tuple[Index, dict[str, ImageRecord]]:
+    """An index of a part, and its records by their listings: both made from what is there, for none is kept and parts are small."""
+    store, now = workspace().metadata, workspace().now()
+    prefix = f"{ROOT}{KINDS[state]}/"
+    names = list(itertools.islice(store.list(prefix), MAX_PART))
+    read = store.each(lambda name: catalog.of_entry(name, KINDS[state], store), names)
+    held = {name.removeprefix(prefix): record for name, record in zip(names, read, strict=True) if record}
+    return Index(_entries(held.items(), now), now), held
 
 
 def counts() -> dict[str, Count]:
@@ -128,13 +138,8 @@ def _read(index: Index, places: Sequence[int], wanted: Wanted, store: Store) -> 
     return records, index.cursor(places[at - 1], wanted.sort) if at < len(places) else ""
 
 
-def _of_part(wanted: Wanted, kind: str, store: Store) -> Listing:
-    """A part searched and sorted; there is no index of these, and they are few."""
-    prefix, now = f"{ROOT}{kind}/", workspace().now()
-    names = list(itertools.islice(store.list(prefix), MAX_PART))
-    read = store.each(lambda name: catalog.of_entry(name, kind, store), names)
-    held = {name.removeprefix(prefix): record for name, record in zip(names, read, strict=True) if record}
-    index = Index(_entries(held.items(), now), now)
+def _of_part(wanted: Wanted) -> Listing:
+    index, held = indexed_part(wanted.state)
     found, following = _find(index, wanted)
     shown = following[: wanted.limit]
     cursor = index.cursor(shown[-1], wanted.sort) if len(shown) < len(following) else ""

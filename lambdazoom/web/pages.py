@@ -19,7 +19,7 @@ from lambdazoom.publishing.generations import Published, published, same_version
 from lambdazoom.web import api, cards, changes, ledger, neighbours, presentation
 from lambdazoom.web.addresses import image_named, missing
 from lambdazoom.web.cards import Status
-from lambdazoom.web.listing import KINDS, Listing, Wanted, counts, listing
+from lambdazoom.web.listing import KINDS, Listing, Wanted, counts, indexed_part, listing
 from lambdazoom.web.opening import opening, workspace
 from lambdazoom.web.presentation import Choice
 from lambdazoom.web.representations import waiting
@@ -141,8 +141,9 @@ def following(name: str) -> AnyResponse:
 def _to_neighbour(name: str, step: int) -> AnyResponse:
     here, wanted = _here(), image_named(name)
     record = catalog.find(wanted, workspace().metadata)
-    found = Wanted(here["q"] or "", sort=here["sort"] or "newest")
-    other = neighbours.neighbour(record, found, step, opening().search().index()) if record else None
+    found = Wanted(here["q"] or "", here["show"] or "", here["sort"] or "newest")
+    index = indexed_part(found.state)[0] if found.state else opening().search().index()
+    other = neighbours.neighbour(record, found, step, index) if record else None
     response = redirect(url_for(".image", name=(other or wanted).name, **here))
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -150,7 +151,7 @@ def _to_neighbour(name: str, step: int) -> AnyResponse:
 
 def _here() -> dict[str, Any]:
     """The list that somebody came from, as the addresses of its images carry it on."""
-    return {each: request.args.get(each) or None for each in ("q", "sort")}
+    return {each: request.args.get(each) or None for each in ("q", "show", "sort")}
 
 
 @blueprint.get("/metadata/<path:name>.json")
@@ -208,13 +209,13 @@ def change(name: str) -> AnyResponse:
     wanted, wish = image_named(name), request.form.get("wish", "")
     if wish == "delete":
         changes.delete(wanted, request.form.get("confirm", ""))
-        return redirect(url_for(".images"), 303)
+        return redirect(url_for(".images", **_here()), 303)
     if wish not in ("retry", "reprocess"):
         abort(400)
     is_anew = wish == "reprocess"
     shown = published(wanted, workspace().zoom) if is_anew else None
     changes.retry(wanted, anew=is_anew)
-    return redirect(url_for(".image", name=wanted.name, anew=shown.generation.id if shown else None), 303)
+    return redirect(url_for(".image", name=wanted.name, anew=shown.generation.id if shown else None, **_here()), 303)
 
 
 def _just_put(wanted: ImageKey) -> ImageRecord:

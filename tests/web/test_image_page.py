@@ -113,6 +113,26 @@ def test_a_retry_and_a_deletion_work_without_a_script(client: FlaskClient, publi
     assert client.post("/image/cut.jpg", data={"wish": "retry"}).status_code == 403
 
 
+def test_the_part_of_the_list_that_somebody_came_from_is_kept(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
+    source = Path(workspace.settings.texts["LAMBDAZOOM_SOURCE"])
+    for key in ("b.jpg", "a.jpg"):
+        (source / key).write_bytes(b"\xff\xd8\xff")
+        settle(ImageKey(key), workspace)
+        publish(f"between {key}")
+    page = client.get("/?show=failed").text
+    assert 'href="/image/a.jpg?show=failed"' in page
+    page = client.get("/image/a.jpg?show=failed").text
+    assert 'href="/?show=failed" aria-label="Back to the images"' in page
+    for way in ("previous", "next"):
+        assert f'href="/{way}/a.jpg?show=failed"' in page
+        assert client.get(f"/{way}/a.jpg?show=failed").headers["Location"] == "/image/b.jpg?show=failed"
+        assert client.get(f"/{way}/a.jpg").headers["Location"] != "/image/b.jpg"
+    assert client.get("/next/a.jpg?show=all").status_code == 400
+    form = {"token": token_in(page), "wish": "delete", "confirm": "a.jpg"}
+    assert 'action="/image/a.jpg?show=failed"' in page
+    assert client.post("/image/a.jpg?show=failed", data=form).headers["Location"] == "/?show=failed"
+
+
 def test_what_is_published_can_always_be_made_anew(client: FlaskClient, workspace: Workspace, publish: Publish) -> None:
     publish("cat.jpg")
     page = client.get("/image/cat.jpg").text

@@ -101,7 +101,7 @@ def test_a_long_list_goes_on_by_plain_links(client: FlaskClient, workspace: Work
     seen, path, pages = [], "/?show=failed", 0
     while path:
         page = client.get(path).text
-        seen += [name for name in (f"{number:02}.jpg" for number in range(65)) if f'href="/image/{name}"' in page]
+        seen += [name for name in (f"{number:02}.jpg" for number in range(65)) if f'href="/image/{name}?show=failed"' in page]
         path = unescape(page.partition('">Load more')[0].rpartition('href="')[2]) if "Load more" in page else ""
         pages += 1
     assert pages == 2
@@ -233,7 +233,7 @@ def test_each_bad_file_is_seen_on_the_page_with_its_sentence(client: FlaskClient
     publish("good one.jpg")
     listed = unescape(client.get("/?show=failed").text)
     for key, sentence in sentences.items():
-        assert f'href="/image/{key}"' in listed
+        assert f'href="/image/{key}?show=failed"' in listed
         assert sentence in unescape(client.get(f"/image/{key}").text)
     assert f"{len(sentences)} need attention" in listed
     assert "good one.jpg" not in listed
