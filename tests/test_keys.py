@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 
 from lambdazoom.model.entries import list_entry
-from lambdazoom.model.keys import Generation, ImageKey, inverted_time, is_hidden, key_of, stored_name
+from lambdazoom.model.keys import Generation, ImageKey, display_name, inverted_time, is_hidden, key_of, stored_name
 from tests.any_keys import keys
 
 
@@ -64,6 +64,18 @@ def test_hidden_and_unfinished_files_are_not_looked_at(key: str) -> None:
 @pytest.mark.parametrize("key", ["cat.jpg", "a.b/c.d.jpg", "part.jpg"])
 def test_other_files_are_looked_at(key: str) -> None:
     assert not is_hidden(key)
+
+
+@pytest.mark.parametrize("turning", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+def test_a_name_that_is_shown_turns_no_sentence_round_and_is_stored_as_it_is(turning: str) -> None:
+    key = f"cat {turning}gpj.exe"
+    assert display_name(key) == "cat \ufffdgpj.exe"
+    assert stored_name(key) == key
+
+
+def test_names_of_all_scripts_are_shown_as_they_are() -> None:
+    for key in ("\u0633\u0646\u062f\u200c.jpg", "\u732b \U0001f600.jpg", "\u05d0\u200f.jpg"):
+        assert display_name(key) == key
 
 
 def test_a_name_too_long_to_be_stored_still_has_a_record() -> None:

@@ -19,6 +19,7 @@ MAX_SEGMENT_BYTES = 240  # of one segment: file systems allow 255 with our suffi
 
 _SPECIAL = re.compile(r"[~%\\?#\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ESCAPE = re.compile(rb"~([0-9A-F]{2}|-)")
+_TURNING = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # makes what follows run the other way, past a name's own end
 _GENERATION = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{16}")
 _UNFINISHED = (".part", ".crdownload")
 
@@ -59,8 +60,8 @@ def is_hidden(key: str) -> bool:
 
 
 def display_name(key: str) -> str:
-    """The key as text that any page or terminal can show."""
-    return key.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """The key as text that any page or terminal can show, in a sentence too."""
+    return _TURNING.sub("\N{REPLACEMENT CHARACTER}", key.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True)

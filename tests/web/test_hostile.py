@@ -36,6 +36,17 @@ HOSTILE = [
 KEYS = [f"{text}.jpg" for text in (*HOSTILE, LONG)]
 PAGES = ["/", "/?show=failed", "/activity/", "/info/"]
 
+# where the words of our own stand, on their first line
+LEFTS = """question => {
+  question.style.whiteSpace = "nowrap";
+  return [question.firstChild, question.lastChild].flatMap(text => [...text.data.matchAll(/\\S+/g)].map(found => {
+    const word = document.createRange();
+    word.setStart(text, found.index);
+    word.setEnd(text, found.index + 1);
+    return word.getBoundingClientRect().x;
+  }));
+}"""
+
 
 class Watch:
     """What a page does that it should not."""
@@ -116,6 +127,18 @@ def test_a_name_is_deleted_by_its_own_name_only(hostile: None, browser: Browser,
         page.get_by_text("Delete …").click()
         expect(page.get_by_text(KEYS[1], exact=True).last).to_be_visible()
         assert page.locator('button[name="confirm"]').get_attribute("value") == ImageKey(KEYS[1]).name
+
+
+def test_a_name_that_runs_the_other_way_leaves_the_question_as_it_is(publish: Publish, browser: Browser, serve: Serve) -> None:
+    names = [publish(key).image.name for key in (f"cat {RIGHT_TO_LEFT}.jpg", "\u05d0\u05d1 - 1")]
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        for name in names:
+            page.goto(f"{address}/image/{quote(name)}")
+            page.get_by_text("Details").click()
+            page.get_by_text("Delete …").click()
+            question = page.locator(".confirm p")
+            assert question.evaluate(LEFTS) == sorted(question.evaluate(LEFTS))
 
 
 @pytest.mark.parametrize(
