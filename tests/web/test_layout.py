@@ -54,6 +54,24 @@ def test_a_name_is_read_out_whole_though_its_halves_may_be_cut(browser: Browser,
         expect(page.locator(".card-link")).to_have_accessible_name("a-photo-of-the-harbour-0815.jpg")
 
 
+@pytest.mark.parametrize("letter", ["a", "\u05d0", "\u0633"])
+def test_a_long_name_keeps_its_beginning_whichever_way_it_runs(browser: Browser, serve: Serve, workspace: Workspace, letter: str) -> None:
+    record(f"{letter * 90} 0001.jpg", workspace, tiles=FAILED)
+    with serve() as address, browser.new_context(**DEVICES["phone"]) as context:
+        page = context.new_page()
+        page.goto(address)
+        beginning = page.locator(".card-title .first").evaluate(
+            """first => {
+              const letter = document.createRange();
+              letter.setStart(first.firstChild, 0);
+              letter.setEnd(first.firstChild, 1);
+              const [here, all] = [letter.getBoundingClientRect(), first.getBoundingClientRect()];
+              return here.left >= all.left - 1 && here.right <= all.right + 1;
+            }"""
+        )
+        assert beginning
+
+
 @each_device
 def test_the_footers_words_stand_on_one_line(browser: Browser, serve: Serve, workspace: Workspace, device: str) -> None:
     with serve() as address, browser.new_context(**DEVICES[device]) as context:
