@@ -1,6 +1,7 @@
 """What a look at the pages found wrong: nothing cut, crooked or in the way, on a desk and on a phone."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
-from lambdazoom.model.records import Outcome, Step
+from lambdazoom.model.records import Outcome, Receipt, Step
+from lambdazoom.publishing import catalog
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.web import opening
 from tests.zappa_function import PASSWORD
@@ -17,7 +19,7 @@ from tests.zappa_function import PASSWORD
 from .browsing import DEVICES, drop, each_device, sign_out, wait_for_view
 from .conftest import Publish, Serve
 from .guarding import guarded_by
-from .records import FAILED, record, tiling
+from .records import FAILED, NOW, record, tiling
 
 IGNORED = Step(Outcome.IGNORED, "a-name-that-is-somewhat-longer.txt is no image, by name or by content, and is passed over.")
 SLOW = 1500  # milliseconds until a movement is over
@@ -250,6 +252,32 @@ def test_who_is_signed_in_sees_an_upright_bar_and_can_sign_out(
         assert icon["x"] >= box(upload)["x"] + 8
         sign_out(page).click()
         expect(page.get_by_label("Password")).to_be_visible()
+
+
+def test_no_window_is_too_narrow_for_who_is_signed_in(
+    browser: Browser, serve: Serve, publish: Publish, workspace: Workspace, application: Flask
+) -> None:
+    made = publish("cat.jpg")
+    receipt, finished_at = Receipt(dollars=0.012), NOW - timedelta(days=9)
+    large = replace(made, width=12_000, height=8_400, seconds=75.2, receipt=receipt, finished_at=finished_at)
+    catalog.save(large, catalog.find_kept(made.image, workspace.metadata), workspace.metadata)
+    opening.install(application, lambda: guarded_by(workspace))
+    with serve() as address, browser.new_context(viewport=DEVICES["desk"]["viewport"]) as context:
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        upload = page.get_by_role("button", name="Upload", exact=True)
+        expect(upload).to_be_visible()
+        for path in ("/", "/?q=cat", "/activity/", "/info/"):
+            page.goto(address + path)
+            for width in (320, 360, 390, 639, 640, 700, 759, 760, 872, 899, 900):
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+                assert upload.evaluate("button => button.scrollWidth <= button.clientWidth"), (path, width)
+                assert box(upload)["x"] + box(upload)["width"] <= width
+                assert box(sign_out(page))["x"] + box(sign_out(page))["width"] <= width
+                assert not 48 < box(page.locator(".search .field"))["width"] < 96, width
 
 
 def test_what_stalls_needs_attention_and_offers_a_retry(client: FlaskClient, workspace: Workspace) -> None:
