@@ -206,6 +206,20 @@ def test_the_notice_of_an_older_version_stands_above_the_picture(
 
 
 @each_device
+def test_in_full_screen_the_details_begin_below_their_button(browser: Browser, serve: Serve, publish: Publish, device: str) -> None:
+    publish("cat.jpg", 600, 400)
+    with serve() as address, browser.new_context(**DEVICES[device]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        wait_for_view(page)
+        page.locator(".drawer > summary").click()
+        page.get_by_role("button", name="Full screen").click()
+        page.wait_for_function("document.fullscreenElement")
+        button = box(page.locator(".drawer > summary"))
+        assert box(page.locator(".drawer .facts").first)["y"] >= button["y"] + button["height"]
+
+
+@each_device
 def test_the_pill_covers_none_of_the_viewers_buttons(browser: Browser, serve: Serve, publish: Publish, device: str) -> None:
     publish("cat.jpg", 600, 400)
     with serve() as address, browser.new_context(**DEVICES[device]) as context:
