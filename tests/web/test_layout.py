@@ -74,6 +74,23 @@ def test_a_long_name_keeps_its_beginning_whichever_way_it_runs(browser: Browser,
         assert beginning
 
 
+@pytest.mark.parametrize(("width", "height"), [(3, 2), (4, 3), (16, 9), (2, 3)])
+def test_pictures_of_one_form_fill_their_lines(browser: Browser, serve: Serve, workspace: Workspace, width: int, height: int) -> None:
+    for number in range(24):
+        record(f"{number:02}.jpg", workspace, tiles=FAILED, width=width * 100, height=height * 100)
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        for window in range(640, 1400, 20):
+            page.set_viewport_size({"width": window, "height": 800})
+            grid = box(page.locator(".grid"))
+            ends: dict[float, float] = {}
+            for card in page.locator(".card").evaluate_all("all => all.map(each => each.getBoundingClientRect().toJSON())"):
+                ends[card["top"]] = max(card["right"], ends.get(card["top"], 0))
+            full = [ends[top] for top in sorted(ends)][:-1]
+            assert full == pytest.approx([grid["x"] + grid["width"]] * len(full), abs=1), window
+
+
 @each_device
 def test_the_footers_words_stand_on_one_line(browser: Browser, serve: Serve, workspace: Workspace, device: str) -> None:
     with serve() as address, browser.new_context(**DEVICES[device]) as context:
