@@ -1,6 +1,7 @@
 """An image's own page, and what it leads to, as a browser without scripts would get them."""
 
 import json
+import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -19,6 +20,13 @@ from lambdazoom.web.application import create_app
 from .conftest import Publish
 from .guarding import token_in
 from .records import FAILED, record, tiling
+
+
+def notice_in(page: str) -> tuple[str, str]:
+    """The class and the icon of what is said above the picture."""
+    found = re.search(r'<p class="(slim notice[^"]*)">\s*<svg[^>]*><use href="[^"#]*#(\w+)"', page)
+    assert found, page
+    return found[1], found[2]
 
 
 def test_an_image_page_has_viewer_facts_and_metadata(client: FlaskClient, publish: Publish) -> None:
@@ -75,6 +83,7 @@ def test_a_failed_replacement_leaves_the_older_pyramid_with_a_notice(client: Fla
     page = unescape(client.get("/image/cat.jpg").text)
     assert f"?v={before.generation}" in page
     assert "The newer version can't be shown." in page
+    assert notice_in(page) == ("slim notice trouble", "attention")
     assert after.tiles.sentence in page
 
 
@@ -85,6 +94,8 @@ def test_while_a_newer_version_is_made_the_older_one_stays_and_the_view_is_left_
     record("cat.jpg", workspace, **tiling(7))
     page = client.get("/image/cat.jpg").text
     assert "A newer version is being made: Tiling 7 %." in page
+    assert notice_in(page) == ("slim notice", "clock")
+    assert re.search(r'<p class="slim" id="newer" [^>]*>\s*<svg[^>]*><use href="[^"#]*#done"', page)
     assert "refresh" not in page
 
 
@@ -164,12 +175,14 @@ def test_a_page_says_that_a_wish_has_not_begun_that_it_goes_on_and_nothing_when_
     address = f"/image/cat.jpg?anew={made.generation}"
     page = client.get(address).text
     assert "It is to be made anew, which has not begun yet." in page
+    assert notice_in(page) == ("slim notice", "clock")
     assert 'data-live-every="5"' in page
     assert "made anew" not in client.get("/image/cat.jpg?anew=another").text
     kept = catalog.find_kept(ImageKey("cat.jpg"), workspace.metadata)
     at_work = catalog.save(replace(made, **tiling(64)), kept, workspace.metadata)  # type: ignore[arg-type]
     page = client.get(address).text
     assert "It is being made anew: Tiling 64 %. This stays on show until that is done." in page
+    assert notice_in(page) == ("slim notice", "clock")
     assert 'data-live-every="2"' in page
     catalog.save(made, at_work, workspace.metadata)
     settle(ImageKey("cat.jpg"), workspace, wish=Wish(asked=True, anew=True))
