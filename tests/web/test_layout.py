@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
-from lambdazoom.model.records import Outcome, Receipt, Step
+from lambdazoom.model.records import Caption, Outcome, Receipt, Step
 from lambdazoom.publishing import catalog
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.web import opening
@@ -309,6 +309,17 @@ def test_no_window_is_too_narrow_for_who_is_signed_in(
                 assert box(upload)["x"] + box(upload)["width"] <= width
                 assert box(sign_out(page))["x"] + box(sign_out(page))["width"] <= width
                 assert not 48 < box(page.locator(".search .field"))["width"] < 96, width
+
+
+def test_a_captions_lines_stay_lines(browser: Browser, serve: Serve, publish: Publish, workspace: Workspace) -> None:
+    made = publish("cat.jpg")
+    said = replace(made, caption=Caption("A cat", description="It sleeps.\nIt wakes."))
+    catalog.save(said, catalog.find_kept(made.image, workspace.metadata), workspace.metadata)
+    with serve() as address, browser.new_context(**DEVICES["desk"]) as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        page.locator(".drawer > summary").click()
+        assert box(page.get_by_text("It sleeps."))["height"] == 2 * 24
 
 
 def test_what_stalls_needs_attention_and_offers_a_retry(client: FlaskClient, workspace: Workspace) -> None:
