@@ -1,6 +1,7 @@
 """Values as people read them: times, numbers, names and tags as text; no requests, no markup, no I/O."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ HEADINGS = {
     "IPTC": "IPTC caption",
     "XMP XMP-dc": "Title, creator and rights",
     "XMP XMP-photoshop": "Photoshop",
+    "XMP XMP-x": "XMP toolkit",
     "XMP XMP-xmp": "History",
     "XMP XMP-exif": "Exposure, as XMP",
     "XMP XMP-tiff": "Camera and image, as XMP",
@@ -35,7 +37,7 @@ HEADINGS = {
     EXIFTOOL: "exiftool",
     "MakerNotes": "Camera maker's notes",
 }
-_GROUP_PARTS = 2  # families 0 and 1; the copy number after them makes no group of its own
+_COPY = re.compile(r"Copy\d+")  # family 4, after 0 and 1: it makes no group of its own
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _PERIODS = ((60, "s"), (60, "min"), (24, "h"))
@@ -203,7 +205,8 @@ def groups(tags: Mapping[str, Mapping[str, Any]]) -> tuple[Group, ...]:
     found: dict[str, list[Row]] = {}
     for key, tag in tags.items():
         *families, name = key.split(":")
-        found.setdefault(" ".join(families[:_GROUP_PARTS]), []).append(Row(name, value_text(tag["text"])))
+        origin = " ".join(family for family in families if not _COPY.fullmatch(family))
+        found.setdefault(origin, []).append(Row(name, value_text(tag["text"])))
     ordered = sorted(found, key=lambda origin: origin == EXIFTOOL)
     return tuple(Group(_heading(origin), origin, tuple(found[origin])) for origin in ordered)
 

@@ -110,15 +110,20 @@ def test_tags_are_grouped_under_headings_and_copies_stay_in_their_group() -> Non
         "File:MIMEType": {"text": "image/jpeg"},
         "EXIF:IFD0:Make": {"text": "Acme"},
         "EXIF:IFD0:Copy1:Make": {"text": "Other"},
+        "JFIF:JFIFVersion": {"text": "1.01"},
+        "JFIF:Copy1:JFIFVersion": {"text": "1.02"},
+        "XMP:XMP-x:XMPToolkit": {"text": "Image::ExifTool 12"},
         "XMP:XMP-dc:Creator": {"text": ["Ann", "Bo"]},
         "XMP:XMP-iptcCore:CreatorContactInfo": {"text": {"City": "Bern", "Mail": ["a", "b"]}},
         "Unknown_Thing": {"text": 7},
     }
     found = presentation.groups(tags)
-    assert [group.heading for group in found] == ["File", "Camera and image", "Title, creator and rights", "XMP XMP-iptcCore", ""]
+    headings = ["File", "Camera and image", "JFIF", "XMP toolkit", "Title, creator and rights", "XMP XMP-iptcCore", ""]
+    assert [group.heading for group in found] == headings
     assert [(row.name, row.value) for row in found[1].rows] == [("Make", "Acme"), ("Make", "Other")]
-    assert found[2].rows[0].value == "Ann, Bo"
-    assert found[3].rows[0].value == "City: Bern; Mail: a, b"
+    assert [row.value for row in found[2].rows] == ["1.01", "1.02"]
+    assert found[4].rows[0].value == "Ann, Bo"
+    assert found[5].rows[0].value == "City: Bern; Mail: a, b"
 
 
 def test_an_endless_value_is_cut() -> None:
