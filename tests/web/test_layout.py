@@ -309,6 +309,11 @@ def test_no_window_is_too_narrow_for_who_is_signed_in(
                 assert box(upload)["x"] + box(upload)["width"] <= width
                 assert box(sign_out(page))["x"] + box(sign_out(page))["width"] <= width
                 assert not 48 < box(page.locator(".search .field"))["width"] < 96, width
+        for path, width in (("/image/cat.jpg", 640), ("/image/none.jpg", 320)):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.goto(address + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert covers(sign_out(page)), path
 
 
 def test_a_captions_lines_stay_lines(browser: Browser, serve: Serve, publish: Publish, workspace: Workspace) -> None:
