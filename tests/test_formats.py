@@ -14,7 +14,7 @@ from lambdazoom.model.errors import UnsupportedImage
 from lambdazoom.model.geometry import MAX_PIXELS
 from tests.conftest import picture
 from tests.decoding import decode
-from tests.files import by_libvips, numbers, opened, pixels_of, refused, saved, signpost, vips_image
+from tests.files import by_libvips, numbers, opened, pixels_of, refused, saved, signpost, vips_image, wide_gamut_profile
 
 FROM_16_BITS = ("16 bits a sample were reduced to 8.",)
 
@@ -171,6 +171,17 @@ def test_the_largest_page_of_a_tiff_is_shown(largest: int, tmp_path: Path) -> No
     assert np.array_equal(pixels_of(path), numbers(pages[largest]))
     assert (found.header.page, found.header.pages) == (largest, 3)
     assert found.remarks == (f"Page {largest + 1} of 3, the largest, is shown.",)
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_page_has_its_own_profile_or_none(shown: int, tmp_path: Path) -> None:
+    pages = [picture(320, 240), picture(320, 240, 2)]
+    with TiffImagePlugin.AppendingTiffWriter(str(tmp_path / "pages.tif"), True) as written:
+        for page, profile in zip(pages, (None, wide_gamut_profile()), strict=True):
+            page.save(written, "TIFF", icc_profile=profile)
+            written.newFrame()
+    found = numbers(decode(tmp_path / "pages.tif", "pages.tif", MAX_PIXELS, Wishes(shown)).pixels)
+    assert np.array_equal(found, numbers(pages[shown])) == (shown == 0)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "mpo"])

@@ -15,6 +15,7 @@ _ENDS = (OSError, SyntaxError, ValueError, OverflowError, EOFError, LookupError,
 
 _MOST = 1000  # directories that are looked at
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _COMPRESSION = 254, 255, 259  # TIFF 6.0, section 8
+_PROFILE = 34675  # ICC.1:2010, B.4
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _NO_DECODER = {
     33003: "JPEG 2000",
@@ -47,6 +48,8 @@ def turn_to_page(image: Image.Image, name: str, wanted: int | None = None) -> tu
         pages = "one page" if len(areas) == 1 else f"{len(areas):,} pages"
         raise UnsupportedImage(f"{name} has {pages}; there is no page {chosen + 1:,}. Choose another.")
     image.seek(list(areas)[chosen])
+    if _PROFILE not in image.tag_v2:
+        image.info.pop("icc_profile", None)  # Pillow keeps that of another page
     refuse_compression(image.tag_v2.get(_COMPRESSION), name)
     return chosen, len(areas)
 
