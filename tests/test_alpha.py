@@ -14,7 +14,9 @@ from PIL import Image
 
 from lambdazoom.model.geometry import Pyramid, Recipe
 from tests.converted import CONVERTED, glass, write
+from tests.files import by_libvips, vips_image
 from tests.streams import mosaic
+from tests.tiff_by_hand import SHORT, strips, tags_of, tiff_of
 from tests.tiling import BAND_BY_BAND, ROW_BY_ROW, WHOLE, Cut, assert_same, cut, cut_picture
 
 PNG, WEBP = Recipe(format="png"), Recipe(format="webp")
@@ -86,6 +88,19 @@ def test_on_all_levels_is_seen_what_libvips_makes_of_them_in_floating_point(draw
             assert np.abs(apart).max() <= 3, level
             assert abs(apart.mean()) <= 0.5, level
         exact = exact.shrink(2, 2)
+
+
+@pytest.mark.parametrize("rows", [771, 100], ids=["in one piece", "in strips"])
+def test_grey_that_a_tiff_holds_multiplied_by_alpha_is_kept_as_it_was(rows: int, drawn: Image.Image, tmp_path: Path) -> None:
+    samples = vips_image(glass(drawn, "LA")).premultiply().rint().cast("uchar").numpy()
+    path = tmp_path / "image.tif"
+    path.write_bytes(tiff_of(strips(samples, rows), tags_of(samples, rows) | {338: (SHORT, 1)}))
+    found = cut(path, PNG)
+    shown = np.asarray(put_together(found, max(place[0] for place in found.tiles), PNG)).astype(int)
+    theirs = by_libvips(path).numpy()[:, :, [0, 0, 0, 1]]
+    there = theirs[:, :, 3] > 0
+    assert np.abs(shown - theirs)[there].max() <= 1
+    assert not shown[~there][:, 3].any()
 
 
 def test_colours_that_are_not_seen_do_not_bleed(tmp_path: Path) -> None:

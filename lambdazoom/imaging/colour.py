@@ -18,6 +18,7 @@ _UNCALIBRATED = 0xFFFF
 _PNG_GAMMA = 0.45455  # what gAMA says of sRGB (W3C PNG, 11.3.2.5)
 _TOLERANCE = 0.05  # as libpng has it: less is not seen
 _REMEMBERED_BYTES = 1 << 20  # of a profile: larger ones are not kept
+_PLAIN = {"1": "L", "La": "LA"}  # La: multiplied by alpha, as only TIFF's grey comes
 _OPAQUE = {"RGBA": "RGB", "LA": "L"}  # modes as which alpha is left out of a conversion
 _REFUSED = (OSError, ImageCms.PyCMSError, ValueError, TypeError)  # what a profile that can't be used gives
 
@@ -61,8 +62,8 @@ class Conversion:
         veil = _alpha_of_deep(image) if self._reduction else None
         if self._reduction:
             image = self._reduction(image)
-        if image.mode == "1":
-            image = image.convert("L")
+        if image.mode in _PLAIN:
+            image = image.convert(_PLAIN[image.mode])
         if image.mode in ("P", "PA"):
             image = image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
         if image.mode == "LAB":
@@ -200,7 +201,7 @@ def _alpha(image: Image.Image, bits: int) -> Image.Image | None:
         elif isinstance(colour, int) and bits < 8:  # and spreads what has fewer bits over all values
             image.info["transparency"] = colour * 255 // (2**bits - 1)
         return image.convert("RGBA").getchannel("A")
-    return image.getchannel("A") if image.mode in ("RGBA", "LA", "La", "RGBa") else None
+    return image.getchannel("A") if image.mode in ("RGBA", "LA") else None
 
 
 def _to_srgb(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:

@@ -65,6 +65,10 @@ def _samples() -> Iterator[Seed]:
         yield one(f"TIFF, {mode}, 8 bit", "a.tif", by_libvips(as_libvips(plain), ".tif", **_TILED), colour=colour, alpha=alpha)
         if mode != "LA":
             yield one(f"TIFF, {mode}, 16 bit", "a.tif", by_libvips(deep(mode), ".tif", **_TILED), "16", colour, alpha)
+    for mode, samples, colour in (("LA", 2, "grey"), ("RGBA", 4, "RGB")):
+        multiplied = as_libvips(glass(mode)).premultiply().rint().cast("uchar").write_to_memory()
+        associated = tiff_of([multiplied], tags(samples, 2 if samples == 4 else 1) | {338: (SHORT, 1)})
+        yield one(f"TIFF, {mode}, 8 bit, multiplied by alpha", "a.tif", associated, colour=colour, alpha="yes")
     yield one("TIFF, palette", "a.tif", by_pillow(drawn().quantize(64), "TIFF"), colour="palette")
     yield one("TIFF, grey whose 0 is white", "a.tif", tiff_of([grey().tobytes()], tags(1, 0)), colour="grey")
     yield one("TIFF, 16 bit grey whose 0 is white", "a.tif", tiff_of([ramp().tobytes()], tags(1, 0, 16)), "16", "grey")
