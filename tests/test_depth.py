@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lambdazoom.model.errors import UnsupportedImage
 from tests.conformance.tiffs import tags
 from tests.files import opened, pixels_of, refused
-from tests.tiff_by_hand import LONG, SHORT, tiff_of
+from tests.tiff_by_hand import ASCII, LONG, SHORT, tiff_of
 
 Floats = NDArray[np.float32]
 RULE = "all but 0.1% of the pixels at either end, are shown from black to white."
@@ -24,9 +24,11 @@ def heights(width: int = 300, height: int = 200) -> Floats:
     return np.asarray(2000 * np.sin(down / 60) * np.cos(across / 80) + noise - 12, np.float32)
 
 
-def float_tiff(path: Path, values: Floats, told: tuple[float, float] | None = None) -> Path:
+def float_tiff(path: Path, values: Floats, told: tuple[float, float] | None = None, no_data: str = "") -> Path:
     height, width = values.shape
     directory = tags(1, bits=32) | {256: (LONG, width), 257: (LONG, height), 278: (LONG, height), 339: (SHORT, 3)}
+    if no_data:
+        directory |= {42113: (ASCII, no_data.encode() + b"\0")}
     if told:  # tiff_of knows no FLOAT: the bits are written as LONG, and the kind is set right afterwards
         directory |= {tag: (LONG, *struct.unpack("<I", struct.pack("<f", value))) for tag, value in zip((340, 341), told, strict=True)}
     whole = tiff_of([values.tobytes()], directory)
@@ -67,6 +69,29 @@ def test_pixels_that_are_no_numbers_change_nothing_for_the_others(tmp_path: Path
     assert np.abs(found - stretched(values, least, most))[there].max() <= 1
     assert (found[60:62] == 255).all()
     assert (found[62:64] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "shown"),
+    [(-9999, "-9999", "-9,999"), (-9999, "-9999.0 ", "-9,999"), (-3.4028234663852886e38, "-3.40282346638529e+38", "-3.40282e+38")],
+)
+def test_a_value_that_stands_for_no_data_changes_nothing_for_the_others(value: float, told: str, shown: str, tmp_path: Path) -> None:
+    values = heights()
+    values[50:90] = value
+    path = float_tiff(tmp_path / "heights.tif", values, no_data=told)
+    there = values != np.float32(value)
+    least, most = np.percentile(values[there], (0.1, 99.9), method="nearest")
+    found = pixels_of(path)[:, :, 0]
+    assert np.abs(found - stretched(values, least, most))[there].max() <= 1
+    assert (found[50:90] == 0).all()
+    (remark,) = opened(path).remarks
+    assert remark.endswith(f"are shown from black to white. Pixels of {shown}, which hold no data, were not counted.")
+
+
+@pytest.mark.parametrize("told", ["nan", "none", "1e999", "-12345"])
+def test_no_data_that_no_pixel_has_changes_nothing(told: str, tmp_path: Path) -> None:
+    path = float_tiff(tmp_path / "heights.tif", heights(), no_data=told)
+    assert np.array_equal(pixels_of(path), pixels_of(float_tiff(tmp_path / "plain.tif", heights())))
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5, float("nan")])

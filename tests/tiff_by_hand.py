@@ -15,8 +15,8 @@ from tests.tiling import BAND_BY_BAND, assert_same, cut, cut_whole
 
 Samples = NDArray[np.generic]
 Value = int | Sequence[int] | bytes
-SHORT, LONG, SIGNED_LONG, UNDEFINED = 3, 4, 9, 7
-SIZES = {SHORT: "H", LONG: "I", SIGNED_LONG: "i", UNDEFINED: "B"}
+ASCII, SHORT, LONG, SIGNED_LONG, UNDEFINED = 2, 3, 4, 9, 7
+SIZES = {ASCII: "B", SHORT: "H", LONG: "I", SIGNED_LONG: "i", UNDEFINED: "B"}
 
 
 def tiff_of(pieces: Sequence[bytes], tags: dict[int, tuple[int, Value]], order: str = "<", offsets_tag: int = 273) -> bytes:

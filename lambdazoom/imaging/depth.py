@@ -14,6 +14,7 @@ from lambdazoom.imaging.readers import is_tiff
 from lambdazoom.model.errors import UnsupportedImage
 
 _BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 340, 341  # TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
+_NO_DATA = 42113  # GDAL's own, as text (GDAL, GTiff driver)
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 _PNG_BITS = {"I;16B": 16, "RGB;16B": 16, "LA;16B": 16, "RGBA;16B": 16, "L;2": 2, "L;4": 4}  # of what Pillow's reader calls so
 _REDUCED = ("HEIF", "AVIF")  # of 10 or 12 bits a sample; what opens them makes that 8
@@ -24,12 +25,16 @@ _BEYOND = 0.001  # of the pixels are left darker than black, and as many brighte
 
 @dataclass(frozen=True)
 class Samples:
-    """What a file says of its samples: how many bits they have, whether 0 is white, and the range that it declares, if any."""
+    """What a file says of its samples: how many bits they have, whether 0 is white, and the range that it declares, if any.
+
+    `no_data` is the value that stands for none, as NaN does anyway.
+    """
 
     bits: int = 8
     is_white_at_0: bool = False
     least: float | None = None
     most: float | None = None
+    no_data: float = math.nan
 
     @property
     def declared(self) -> tuple[float, float] | None:
@@ -49,7 +54,8 @@ def samples_of(image: Image.Image) -> Samples:
     if is_tiff(image):
         tags = image.tag_v2
         bits = max(tags.get(_BITS, (1,)))
-        return Samples(bits, tags.get(_PHOTOMETRIC) == 0, _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max))
+        least, most = _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max)
+        return Samples(bits, tags.get(_PHOTOMETRIC) == 0, least, most, _told_in_text(tags.get(_NO_DATA)))
     if isinstance(image, PngImageFile) and image.tile:
         return Samples(_PNG_BITS.get(str(image.tile[0].args), 8))
     if image.format in _REDUCED:
@@ -112,14 +118,17 @@ def reduction(image: Image.Image, samples: Samples) -> Reduction | None:
         factor, offset = (-1 / _SCALE, 255.5) if samples.is_white_at_0 else (1 / _SCALE, 0.5)
         through = "I;16" if image.mode == "I;16" else "I"  # Pillow scales the other modes of 16 bits only from there
         return Reduction(factor, offset, through, f"{samples.bits} bits a sample were reduced to 8.")
-    least, most = samples.declared or percentiles(image)
+    least, most = samples.declared or percentiles(image, samples.no_data)
     rule = "the range that the file declares" if samples.declared else f"all but {_BEYOND:.1%} of the pixels at either end"
     shown = "from white to black" if samples.is_white_at_0 else "from black to white"
     factor = 255 / (most - least)
     offset = 0.5 - least * factor
     if samples.is_white_at_0:
         factor, offset = -factor, 255.5 + least * factor
-    return Reduction(factor, offset, "F", f"Values from {least:,.6g} to {most:,.6g}, {rule}, are shown {shown}.")
+    remark = f"Values from {least:,.6g} to {most:,.6g}, {rule}, are shown {shown}."
+    if not samples.declared and math.isfinite(samples.no_data):
+        remark += f" Pixels of {samples.no_data:,.6g}, which hold no data, were not counted."
+    return Reduction(factor, offset, "F", remark)
 
 
 def _is_divided(image: Image.Image, samples: Samples) -> bool:
@@ -127,15 +136,16 @@ def _is_divided(image: Image.Image, samples: Samples) -> bool:
     return is_deep_grey(image) and not (samples.is_part_of_16_bits or (samples.declared and samples.bits < 16))
 
 
-def percentiles(image: Image.Image) -> tuple[float, float]:
+def percentiles(image: Image.Image, no_data: float) -> tuple[float, float]:
     """The values that 0.1 % of the pixels lie below and above, of a regular sample of about a million.
 
-    Pixels that are no numbers are left out.
+    Pixels that are no numbers, or `no_data`, are left out.
     """
     steps = [-(-side // _SAMPLE_SIDE) for side in image.size]
     size = (-(-image.width // steps[0]), -(-image.height // steps[1]))
     taken = image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
-    values = sorted(value for value in array("f", taken.convert("F").tobytes()) if math.isfinite(value))
+    (missing,) = array("f", (no_data,))
+    values = sorted(value for value in array("f", taken.convert("F").tobytes()) if math.isfinite(value) and value != missing)
     if not values:
         return 0.0, 1.0
     beyond = int(len(values) * _BEYOND)
@@ -148,3 +158,11 @@ def _number(value: object, pick: Callable[[list[float]], float]) -> float | None
     values = value if isinstance(value, tuple) else (value,)
     numbers = [float(each) for each in values if isinstance(each, int | float)]
     return pick(numbers) if numbers else None
+
+
+def _told_in_text(value: object) -> float:
+    """The number that a text is, else NaN."""
+    try:
+        return float(value) if isinstance(value, str) else math.nan
+    except ValueError:
+        return math.nan

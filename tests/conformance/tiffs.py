@@ -23,7 +23,7 @@ from tests.conformance.seeds import (
     turned,
     wide_gamut,
 )
-from tests.tiff_by_hand import LONG, SHORT, Value, tiff_of
+from tests.tiff_by_hand import ASCII, LONG, SHORT, Value, tiff_of
 
 _TILED: dict[str, Any] = {"tile": True, "tile_width": 64, "tile_height": 64}
 
@@ -91,6 +91,8 @@ def _ranges() -> Iterator[Seed]:
     facts: dict[str, Any] = {"depth": "32, float", "colour": "grey", "drawn": grey(), "why": why}
     yield one("TIFF, floats with a declared range", "a.tif", floats(-1, 1), **facts)
     yield one("TIFF, floats", "a.tif", floats(), **facts)
+    void = floats(no_data=-9999)
+    yield one("TIFF, floats, a tenth without data", "a.tif", void, **facts | {"drawn": with_void(grey())})
     counts = (as_libvips(grey()).cast("uint") * 1000).cast("uint")
     yield one("TIFF, 32-bit integers", "a.tif", by_libvips(counts, ".tif"), **facts | {"depth": "32, integer"})
     dim = tiff_of([ramp().point(lambda value: value * (1 / 16)).tobytes()], tags(1, bits=16) | {341: (SHORT, 4095)})
@@ -127,14 +129,26 @@ def planar(image: Image.Image) -> bytes:
     return tiff_of([band.tobytes() for band in image.split()], tags(3) | {284: (SHORT, 2)})
 
 
-def floats(least: float | None = None, most: float | None = None) -> bytes:
-    """The picture in 32-bit floating-point grey from −1 to 1; `least` and `most` as SMinSampleValue and SMaxSampleValue."""
+def with_void(image: Image.Image, value: float = 0) -> Image.Image:
+    """The picture, but for a tenth on the left."""
+    image.paste(value, (0, 0, image.width // 10, image.height))
+    return image
+
+
+def floats(least: float | None = None, most: float | None = None, no_data: int | None = None) -> bytes:
+    """The picture in 32-bit floating-point grey from −1 to 1; `least` and `most` as SMinSampleValue and SMaxSampleValue.
+
+    A tenth on the left has the value `no_data`, if one is given, as GDAL_NODATA tells.
+    """
     told = tags(1, bits=32) | {339: (SHORT, 3)}
     if least is not None and most is not None:
         # FLOAT has no place in tiff_of's kinds: its bits are written as a LONG, and the kind is set right afterwards
         told |= {tag: (LONG, *struct.unpack("<I", struct.pack("<f", value))) for tag, value in ((340, least), (341, most))}
-    values = as_libvips(grey()).cast("float") * (2 / 255) - 1
-    whole = tiff_of([values.cast("float").write_to_memory()], told)
+    values = grey().convert("F").point(lambda value: value * (2 / 255) - 1)
+    if no_data is not None:
+        values = with_void(values, no_data)
+        told |= {42113: (ASCII, f"{no_data}\0".encode())}
+    whole = tiff_of([values.tobytes()], told)
     for tag in (340, 341):
         whole = whole.replace(struct.pack("<HHI", tag, LONG, 1), struct.pack("<HHI", tag, 11, 1))
     return whole
