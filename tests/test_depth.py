@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from lambdazoom.model.errors import UnsupportedImage
 from tests.conformance.tiffs import tags
-from tests.files import opened, pixels_of, refused
-from tests.tiff_by_hand import ASCII, LONG, SHORT, tiff_of
+from tests.files import by_libvips, opened, pixels_of, refused
+from tests.tiff_by_hand import ASCII, LONG, SHORT, SIGNED_LONG, strips, tags_of, tiff_of
 
 Floats = NDArray[np.float32]
 RULE = "all but 0.1% of the pixels at either end, are shown from black to white."
@@ -38,7 +38,7 @@ def float_tiff(path: Path, values: Floats, told: tuple[float, float] | None = No
     return path
 
 
-def stretched(values: Floats, least: float, most: float) -> NDArray[np.float64]:
+def stretched(values: NDArray[np.generic], least: float, most: float) -> NDArray[np.float64]:
     return np.asarray(np.clip((values.astype(float) - least) / (most - least), 0, 1) * 255)
 
 
@@ -113,6 +113,33 @@ def test_integers_of_32_bits_are_shown_likewise(tmp_path: Path) -> None:
     pyvips.Image.new_from_array(counts).cast("uint").write_to_file(str(tmp_path / "counts.tif"))
     assert np.abs(pixels_of(tmp_path / "counts.tif")[:, :, 0] - stretched(counts.astype(np.float32), 60, 59_939)).max() <= 1
     assert opened(tmp_path / "counts.tif").remarks == (f"Values from 60 to 59,939, {RULE}",)
+
+
+@pytest.mark.parametrize("rows", [200, 20], ids=["in one piece", "in strips"])
+@pytest.mark.parametrize("is_declared", [False, True])
+def test_integers_of_32_bits_without_a_sign_have_none(is_declared: bool, rows: int, tmp_path: Path) -> None:
+    values = np.linspace(0, 2**32 - 1, 60_000).astype(np.uint32).reshape(200, 300)
+    directory = tags_of(values, rows) | ({341: (LONG, 2**32 - 1)} if is_declared else {})
+    path = tmp_path / "counts.tif"
+    path.write_bytes(tiff_of(strips(values, rows), directory))
+    least, most = (0, 2**32 - 1) if is_declared else np.percentile(by_libvips(path).numpy(), (0.1, 99.9), method="nearest")
+    assert np.abs(pixels_of(path)[:, :, 0] - stretched(values, least, most)).max() <= 1
+
+
+@pytest.mark.parametrize("rows", [200, 20], ids=["in one piece", "in strips"])
+@pytest.mark.parametrize("told", [None, (-128, 127)])
+def test_integers_of_8_bits_with_a_sign_have_it(told: tuple[int, int] | None, rows: int, tmp_path: Path) -> None:
+    values = (heights() / 20).astype(np.int8)
+    directory = tags_of(values, rows) | {339: (SHORT, 2)}
+    if told:
+        directory |= {tag: (SIGNED_LONG, value) for tag, value in zip((340, 341), told, strict=True)}
+    path = tmp_path / "classes.tif"
+    path.write_bytes(tiff_of(strips(values, rows), directory))
+    theirs = by_libvips(path).numpy()
+    assert theirs.min() < 0 < theirs.max()
+    least, most = told or np.percentile(theirs.astype(int), (0.1, 99.9), method="nearest")
+    assert np.abs(pixels_of(path)[:, :, 0] - stretched(theirs, least, most)).max() <= 1
+    assert opened(path).remarks[0].startswith(f"Values from {least:,.6g} to {most:,.6g}, ")
 
 
 def twelve() -> NDArray[np.uint16]:

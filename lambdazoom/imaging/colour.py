@@ -50,7 +50,7 @@ class Conversion:
         trial = self(_one_pixel_of(image))
         self.mode = trial.mode
         is_composited = self._has_alpha and background is not None
-        self.is_needed = image.mode != self.mode or any(self._transforms.values()) or is_composited
+        self.is_needed = bool(self._reduction) or image.mode != self.mode or any(self._transforms.values()) or is_composited
         if self._profile and space.remark:
             self._remarks.append(space.remark)
         if is_composited:

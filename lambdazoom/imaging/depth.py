@@ -13,10 +13,13 @@ from lambdazoom.imaging.boxes import bits_of_avif
 from lambdazoom.imaging.readers import is_tiff
 from lambdazoom.model.errors import UnsupportedImage
 
-_BITS, _PHOTOMETRIC, _LEAST, _MOST = 258, 262, 340, 341  # TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
+# TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
+_BITS, _PHOTOMETRIC, _FORMAT, _LEAST, _MOST = 258, 262, 339, 340, 341
 _NO_DATA = 42113  # GDAL's own, as text (GDAL, GTiff driver)
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 _PNG_BITS = {"I;16B": 16, "RGB;16B": 16, "LA;16B": 16, "RGBA;16B": 16, "L;2": 2, "L;4": 4}  # of what Pillow's reader calls so
+# mode, bits and SampleFormat of what Pillow reads as if it had a sign, or none; and what it calls that where it reads it right
+_MISREAD = {("I", 32, 1): "F;32N", ("L", 8, 2): "F;8S"}
 _REDUCED = ("HEIF", "AVIF")  # of 10 or 12 bits a sample; what opens them makes that 8
 _SCALE = 257  # 65,535 / 257 = 255
 _SAMPLE_SIDE = 1024  # of the regular sample of pixels that percentiles are taken from
@@ -27,7 +30,7 @@ _BEYOND = 0.001  # of the pixels are left darker than black, and as many brighte
 class Samples:
     """What a file says of its samples: how many bits they have, whether 0 is white, and the range that it declares, if any.
 
-    `no_data` is the value that stands for none, as NaN does anyway.
+    `no_data` is the value that stands for none, as NaN does anyway. `misread` is Pillow's name for them where its mode has the sign wrong.
     """
 
     bits: int = 8
@@ -35,6 +38,7 @@ class Samples:
     least: float | None = None
     most: float | None = None
     no_data: float = math.nan
+    misread: str = ""
 
     @property
     def declared(self) -> tuple[float, float] | None:
@@ -55,7 +59,8 @@ def samples_of(image: Image.Image) -> Samples:
         tags = image.tag_v2
         bits = max(tags.get(_BITS, (1,)))
         least, most = _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max)
-        return Samples(bits, tags.get(_PHOTOMETRIC) == 0, least, most, _told_in_text(tags.get(_NO_DATA)))
+        misread = _MISREAD.get((image.mode, bits, max(tags.get(_FORMAT, (1,)))), "")
+        return Samples(bits, tags.get(_PHOTOMETRIC) == 0, least, most, _told_in_text(tags.get(_NO_DATA)), misread)
     if isinstance(image, PngImageFile) and image.tile:
         return Samples(_PNG_BITS.get(str(image.tile[0].args), 8))
     if image.format in _REDUCED:
@@ -91,34 +96,37 @@ def check_colour(image: Image.Image, samples: Samples, name: str) -> tuple[str, 
 
 @dataclass(frozen=True)
 class Reduction:
-    """How the grey samples of one image become 8 bits: each times `factor`, plus `offset`, in Pillow's mode `through`; `remark` says so."""
+    """How the grey samples of one image become 8 bits: each times `factor`, plus `offset`, in Pillow's mode `through`; `remark` says so.
+
+    `misread` as in Samples.
+    """
 
     factor: float
     offset: float
     through: str
     remark: str
+    misread: str = ""
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Any part of the image, in mode L."""
-        deep = picture if picture.mode == self.through else picture.convert(self.through)
         # beyond either end Pillow stops at black and white
-        return deep.point(lambda value: value * self.factor + self.offset).convert("L")
+        return _in_mode(self.through, picture, self.misread).point(lambda value: value * self.factor + self.offset).convert("L")
 
 
 def needs_all_pixels(image: Image.Image, samples: Samples) -> bool:
     """Whether only all of the pixels tell which values become black and white."""
-    return (image.mode in ("F", "I") or image.mode in _DEEP) and not _is_divided(image, samples) and not samples.declared
+    return _is_reduced(image, samples) and not _is_divided(image, samples) and not samples.declared
 
 
 def reduction(image: Image.Image, samples: Samples) -> Reduction | None:
-    """For grey of more than 8 bits, how it is brought to 8; its pixels are read only if they have to be."""
-    if image.mode not in ("F", "I") and image.mode not in _DEEP:
+    """For grey of more than 8 bits, or with a sign, how it is brought to 8; its pixels are read only if they have to be."""
+    if not _is_reduced(image, samples):
         return None
     if _is_divided(image, samples):
         factor, offset = (-1 / _SCALE, 255.5) if samples.is_white_at_0 else (1 / _SCALE, 0.5)
         through = "I;16" if image.mode == "I;16" else "I"  # Pillow scales the other modes of 16 bits only from there
         return Reduction(factor, offset, through, f"{samples.bits} bits a sample were reduced to 8.")
-    least, most = samples.declared or percentiles(image, samples.no_data)
+    least, most = samples.declared or percentiles(image, samples)
     rule = "the range that the file declares" if samples.declared else f"all but {_BEYOND:.1%} of the pixels at either end"
     shown = "from white to black" if samples.is_white_at_0 else "from black to white"
     factor = 255 / (most - least)
@@ -128,7 +136,17 @@ def reduction(image: Image.Image, samples: Samples) -> Reduction | None:
     remark = f"Values from {least:,.6g} to {most:,.6g}, {rule}, are shown {shown}."
     if not samples.declared and math.isfinite(samples.no_data):
         remark += f" Pixels of {samples.no_data:,.6g}, which hold no data, were not counted."
-    return Reduction(factor, offset, "F", remark)
+    return Reduction(factor, offset, "F", remark, samples.misread)
+
+
+def _is_reduced(image: Image.Image, samples: Samples) -> bool:
+    return image.mode in ("F", "I", *_DEEP) or bool(samples.misread)
+
+
+def _in_mode(mode: str, picture: Image.Image, misread: str) -> Image.Image:
+    if misread:  # the same bytes once more, rightly
+        return Image.frombytes("F", picture.size, picture.tobytes(), "raw", misread)
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _is_divided(image: Image.Image, samples: Samples) -> bool:
@@ -136,16 +154,17 @@ def _is_divided(image: Image.Image, samples: Samples) -> bool:
     return is_deep_grey(image) and not (samples.is_part_of_16_bits or (samples.declared and samples.bits < 16))
 
 
-def percentiles(image: Image.Image, no_data: float) -> tuple[float, float]:
+def percentiles(image: Image.Image, samples: Samples) -> tuple[float, float]:
     """The values that 0.1 % of the pixels lie below and above, of a regular sample of about a million.
 
-    Pixels that are no numbers, or `no_data`, are left out.
+    Pixels that are no numbers, or hold no data, are left out.
     """
     steps = [-(-side // _SAMPLE_SIDE) for side in image.size]
     size = (-(-image.width // steps[0]), -(-image.height // steps[1]))
     taken = image if size == image.size else image.resize(size, Image.Resampling.NEAREST)
-    (missing,) = array("f", (no_data,))
-    values = sorted(value for value in array("f", taken.convert("F").tobytes()) if math.isfinite(value) and value != missing)
+    (missing,) = array("f", (samples.no_data,))
+    found = array("f", _in_mode("F", taken, samples.misread).tobytes())
+    values = sorted(value for value in found if math.isfinite(value) and value != missing)
     if not values:
         return 0.0, 1.0
     beyond = int(len(values) * _BEYOND)

@@ -56,11 +56,12 @@ def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
     left = orientation(image)
     if left != 1 and kind == "TIFF":  # by Pillow
         decoding, left = decoding + bytes_a_pixel(image.mode), 1
-    if needs_all_pixels(image, samples_of(image)):
+    samples = samples_of(image)
+    if needs_all_pixels(image, samples):
         piece += _SAMPLE_BYTES
     is_converted = not is_srgb(space_of(image).profile)
     has_alpha = "transparency" in image.info or image.mode in _WITH_ALPHA
-    is_plain = image.mode in BYTES_A_PIXEL and not has_alpha and not is_converted
+    is_plain = image.mode in BYTES_A_PIXEL and not has_alpha and not is_converted and not samples.misread
     return Held(decoding, _KEPT.get(kind, 0.0), piece, left, is_converted, has_alpha, is_plain)
 
 

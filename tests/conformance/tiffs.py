@@ -95,6 +95,11 @@ def _ranges() -> Iterator[Seed]:
     yield one("TIFF, floats, a tenth without data", "a.tif", void, **facts | {"drawn": with_void(grey())})
     counts = (as_libvips(grey()).cast("uint") * 1000).cast("uint")
     yield one("TIFF, 32-bit integers", "a.tif", by_libvips(counts, ".tif"), **facts | {"depth": "32, integer"})
+    each_four_times = bytes(value for value in grey().tobytes() for _ in range(4))
+    high = tiff_of([each_four_times], tags(1, bits=32) | {341: (LONG, 2**32 - 1)})
+    yield one("TIFF, 32-bit integers with a declared range", "a.tif", high, **facts | {"depth": "32, integer"})
+    signed = tiff_of([grey().point(lambda value: value ^ 128).tobytes()], tags(1) | {339: (SHORT, 2)})
+    yield one("TIFF, 8-bit integers with a sign", "a.tif", signed, **facts | {"depth": "8, integer"})
     dim = tiff_of([ramp().point(lambda value: value * (1 / 16)).tobytes()], tags(1, bits=16) | {341: (SHORT, 4095)})
     yield one("TIFF, grey, 12 bits in 16, declared", "a.tif", dim, **facts | {"depth": "12 in 16", "drawn": ramp_in_8()})
 
