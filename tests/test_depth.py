@@ -153,6 +153,25 @@ def test_grey_of_12_bits_in_16_is_shown_by_the_range_that_the_file_declares(tmp_
     assert opened(path).remarks == ("Values from 0 to 4,095, the range that the file declares, are shown from black to white.",)
 
 
+@pytest.mark.parametrize("order", ["<", ">"], ids=["Intel", "Motorola"])
+@pytest.mark.parametrize("bits", [9, 12, 15, 16])
+def test_grey_of_fewer_bits_in_16_is_shown_by_all_of_them_where_that_is_the_largest_value(bits: int, order: str, tmp_path: Path) -> None:
+    values = np.asarray(twelve() // 2 ** max(0, 12 - bits) * 2 ** max(0, bits - 12), np.uint16)
+    path = tmp_path / "scan.tif"
+    path.write_bytes(tiff_of(strips(values, 20, order), tags_of(values, 20) | {280: (SHORT, 0), 281: (SHORT, 2**bits - 1)}, order))
+    assert np.abs(pixels_of(path)[:, :, 0] - values / (2**bits - 1) * 255).max() <= 0.51
+    declared = f"Values from 0 to {2**bits - 1:,}, the range that the file declares, are shown from black to white."
+    assert opened(path).remarks == ("16 bits a sample were reduced to 8." if bits == 16 else declared,)
+    assert opened(path).way == "band by band"
+
+
+@pytest.mark.parametrize("largest", [0, 1, 255, 4094, 4096, 40_000])
+def test_a_largest_value_that_is_none_of_a_depth_is_statistics(largest: int, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    path.write_bytes(tiff_of([twelve().tobytes()], tags(1, bits=16) | {281: (SHORT, largest)}))
+    assert np.abs(pixels_of(path)[:, :, 0] - twelve() / 65535 * 255).max() <= 0.51
+
+
 @pytest.mark.parametrize("white_at_0", [False, True])
 def test_grey_of_12_bits_is_shown_by_all_that_they_can_be(white_at_0: bool, tmp_path: Path) -> None:
     pairs = twelve().reshape(-1, 2).astype(int)

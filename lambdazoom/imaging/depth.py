@@ -13,8 +13,9 @@ from lambdazoom.imaging.boxes import bits_of_avif
 from lambdazoom.imaging.readers import is_tiff
 from lambdazoom.model.errors import UnsupportedImage
 
-# TIFF 6.0, sections 8 and 19; 280 and 281 are "only for statistical purposes"
-_BITS, _PHOTOMETRIC, _FORMAT, _LEAST, _MOST = 258, 262, 339, 340, 341
+_BITS, _PHOTOMETRIC, _LARGEST, _FORMAT, _LEAST, _MOST = 258, 262, 281, 339, 340, 341  # TIFF 6.0, sections 8 and 19
+_BETWEEN = range(9, 16)  # bits: more than a byte has, and fewer than two
+_ALL_OF_THEM = frozenset(2**bits - 1 for bits in _BETWEEN)
 _NO_DATA = 42113  # GDAL's own, as text (GDAL, GTiff driver)
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 _PNG_BITS = {"I;16B": 16, "RGB;16B": 16, "LA;16B": 16, "RGBA;16B": 16, "L;2": 2, "L;4": 4}  # of what Pillow's reader calls so
@@ -44,7 +45,7 @@ class Samples:
     def declared(self) -> tuple[float, float] | None:
         """The range of values from black to white, if the file declares one that can be."""
         least = 0.0 if self.least is None else self.least
-        most = float(2**self.bits - 1) if self.most is None and self.bits in (9, 10, 11, 12, 13, 14, 15) else self.most
+        most = float(2**self.bits - 1) if self.most is None and self.bits in _BETWEEN else self.most
         return (least, most) if most is not None and math.isfinite(most - least) and most > least else None
 
     @property
@@ -59,6 +60,8 @@ def samples_of(image: Image.Image) -> Samples:
         tags = image.tag_v2
         bits = max(tags.get(_BITS, (1,)))
         least, most = _number(tags.get(_LEAST), min), _number(tags.get(_MOST), max)
+        if most is None and image.mode in _DEEP and bits == 16:
+            most = _all_of_fewer_bits(tags.get(_LARGEST))
         misread = _MISREAD.get((image.mode, bits, max(tags.get(_FORMAT, (1,)))), "")
         return Samples(bits, tags.get(_PHOTOMETRIC) == 0, least, most, _told_in_text(tags.get(_NO_DATA)), misread)
     if isinstance(image, PngImageFile) and image.tile:
@@ -66,6 +69,12 @@ def samples_of(image: Image.Image) -> Samples:
     if image.format in _REDUCED:
         return Samples(_bits_of_heif(image))
     return Samples(16 if is_deep_grey(image) else 8)
+
+
+def _all_of_fewer_bits(largest: object) -> float | None:
+    """The largest value, by itself "only for statistical purposes", if it is the last that fewer than 16 bits have: it tells of those."""
+    value = _number(largest, max)
+    return value if value in _ALL_OF_THEM else None
 
 
 def _bits_of_heif(image: Image.Image) -> int:

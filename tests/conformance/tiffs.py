@@ -100,8 +100,9 @@ def _ranges() -> Iterator[Seed]:
     yield one("TIFF, 32-bit integers with a declared range", "a.tif", high, **facts | {"depth": "32, integer"})
     signed = tiff_of([grey().point(lambda value: value ^ 128).tobytes()], tags(1) | {339: (SHORT, 2)})
     yield one("TIFF, 8-bit integers with a sign", "a.tif", signed, **facts | {"depth": "8, integer"})
-    dim = tiff_of([ramp().point(lambda value: value * (1 / 16)).tobytes()], tags(1, bits=16) | {341: (SHORT, 4095)})
-    yield one("TIFF, grey, 12 bits in 16, declared", "a.tif", dim, **facts | {"depth": "12 in 16", "drawn": ramp_in_8()})
+    for tag, words in ((341, "declared"), (281, "by its largest value")):
+        dim = tiff_of([ramp().point(lambda value: value * (1 / 16)).tobytes()], tags(1, bits=16) | {tag: (SHORT, 4095)})
+        yield one(f"TIFF, grey, 12 bits in 16, {words}", "a.tif", dim, **facts | {"depth": "12 in 16", "drawn": ramp_in_8()})
 
 
 def _pages() -> Iterator[Seed]:
