@@ -75,7 +75,7 @@ def test_a_thousand_million_tiles_that_are_not_there_take_no_memory(tmp_path: Pa
     path.write_bytes(data)
     with pytest.warns(UserWarning, match="Tag data larger than file"):
         sentence = refused(path)
-    assert sentence.startswith("many.tif is damaged")
+    assert sentence.startswith("many.tif is cut off")
     peak, done = peak_of_tiling(path)
     assert peak < 64 << 20, "Python with Pillow takes nearly half of that"
     assert done.stderr == f"lambdazoom: {sentence}\n"
@@ -121,3 +121,22 @@ def test_a_file_that_ends_too_early_is_cut_off(share: float, tmp_path: Path) -> 
         assert_bands_make_the_same(path)
     else:
         assert refused(path).startswith("scan.tif is cut off")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("bytes_lost", [1, 20, 139, 140, 200, 400])
+@pytest.mark.parametrize("is_big", [False, True], ids=["TIFF", "BigTIFF"])
+def test_a_file_that_ends_within_its_directory_is_cut_off(is_big: bool, bytes_lost: int, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    picture(640, 480).save(path, compression="tiff_lzw", big_tiff=is_big)
+    whole = path.read_bytes()
+    (place,) = struct.unpack_from("<Q", whole, 8) if is_big else struct.unpack_from("<I", whole, 4)
+    assert place > len(whole) / 2, "the directory is at the end"
+    path.write_bytes(whole[:-bytes_lost])
+    assert refused(path) == "scan.tif is cut off. Upload it again."
+
+
+def test_a_whole_file_of_samples_that_are_not_opened_is_not_called_cut_off(tmp_path: Path) -> None:
+    for is_big in (False, True):
+        vips_image(picture(60, 40)).cast("float").tiffsave(str(tmp_path / "light.tif"), bigtiff=is_big)
+        assert "samples of a kind that is not opened here" in refused(tmp_path / "light.tif")

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from lambdazoom.imaging import raw, signatures
+from lambdazoom.imaging import directory, raw, signatures
 from lambdazoom.imaging.pages import refuse_compression, turn_to_page
 from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, StorageError, UnsupportedImage
 from lambdazoom.model.geometry import WHITE
@@ -191,7 +191,10 @@ def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptIm
 
 
 def _refuse_tiff(path: Path, name: str) -> None:
-    """UnsupportedImage if a TIFF is sound, but Pillow can't read its compression or has no mode for its samples."""
+    """CorruptImage if a TIFF ends too early; UnsupportedImage if Pillow can't read its compression or has no mode for its samples."""
+    with path.open("rb") as opened:
+        if directory.is_cut_off(opened):
+            raise CorruptImage(f"{name} is cut off. Upload it again.")
     from PIL.TiffImagePlugin import TiffImageFile  # it was tried already
 
     try:
