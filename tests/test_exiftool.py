@@ -143,6 +143,30 @@ def test_values_that_are_no_utf_8_are_read_as_valid_text(executable: Path, exift
     assert json.loads(json.dumps(metadata.tags, ensure_ascii=False, allow_nan=False).encode("utf-8")) == metadata.tags
 
 
+LATIN = ("Zoë Müller", "100 € – “À Ýve”", "Áé", "Ã ©", "plain")
+WRITTEN = {
+    "Latin-1": (LATIN, ("-charset", "EXIF=Latin")),
+    "UTF-8": ((*LATIN, "Ånh Привет 日本"), ("-charset", "EXIF=UTF8", "-charset", "IPTC=UTF8")),
+    "UTF-8, as IPTC says": ((*LATIN, "Ånh Привет 日本"), ("-IPTC:CodedCharacterSet=UTF8",)),
+}
+
+
+@pytest.mark.parametrize("charset", WRITTEN)
+def test_texts_come_as_they_were_written_in_latin_1_or_utf_8(charset: str, executable: Path, exiftool: ExifTool, tmp_path: Path) -> None:
+    every_word, options = WRITTEN[charset]
+    for words in every_word:
+        given = [f"-{tag}={words}" for tag in ("EXIF:Artist", "EXIF:Copyright", "EXIF:UserComment", "EXIF:XPTitle", "IPTC:Headline")]
+        many = ["-IPTC:Keywords=one", f"-IPTC:Keywords={words}"]
+        tags = exiftool.read(
+            write(executable, draw(tmp_path / "picture.jpg"), *options, "-n", f"-InteropIndex={words}", *given, *many)
+        ).tags
+        for key in ("IFD0:Artist", "IFD0:Copyright", "ExifIFD:UserComment", "IFD0:XPTitle"):
+            assert tags[f"EXIF:{key}"] == {"text": words}
+        assert tags["EXIF:InteropIFD:InteropIndex"] == {"text": f"Unknown ({words})", "number": words}
+        assert tags["IPTC:Headline"] == {"text": words}
+        assert tags["IPTC:Keywords"] == {"text": ["one", words]}
+
+
 def test_numbers_that_json_has_no_word_for_stay_text(executable: Path, exiftool: ExifTool, tmp_path: Path) -> None:
     """The XMP is by hand: exiftool writes what is beyond its fractions as the greatest of them, 4294967295/1."""
     picture = write(executable, draw(tmp_path / "picture.jpg"), "-FNumber#=1/0", "-ExposureTime#=inf")

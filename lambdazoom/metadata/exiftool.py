@@ -29,11 +29,17 @@ READ = (
     *("-j", "-l", "-a", "-struct", "-G0:1:4"),
     *("-api", "StructFormat=JSONQ"),  # every value as a string, exactly as the text print has it: 1.10 stays 1.10, TRUE stays TRUE
     *("-charset", "filename=utf8"),
+    *("-charset", "EXIF=Latin"),  # so that no byte is lost of what is no UTF-8; _as_utf_8 sets right what is
     "--System:all",  # name, folder, times and rights of our own temporary file
 )
 
 NUMBER = re.compile(r"-?(\d|[1-9]\d{1,14})(\.\d{1,16})?(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 """What exiftool itself takes for a number in JSON (EscapeJSON in its script): 007 and longer ones are names of something."""
+
+IN_EITHER = ("EXIF:", "IPTC:")
+"""Groups whose texts do not tell how they are encoded: in practice in Latin-1 as Windows has it, or in UTF-8."""
+
+_LATIN = {ord(character): byte for byte in range(0x80, 0xA0) if (character := bytes((byte,)).decode("cp1252", "ignore"))}
 
 BINARY_KEY = re.compile(r"[A-Z]\w*(:[\w-]+)*:[A-Z][A-Za-z]\w+", re.ASCII)
 """What can be asked for by name: groups and a tag as exiftool calls them; without a colon, or ending in a number, it might be an option."""
@@ -209,7 +215,7 @@ def _argument(path: Path) -> str:
 def _metadata(reply: str) -> Metadata:
     try:
         [document] = json.loads(reply, parse_int=str, parse_float=str)
-        tags = {key: _tag(entry) for key, entry in document.items() if key != "SourceFile"}
+        tags = {key: _tag(key, entry) for key, entry in document.items() if key != "SourceFile"}
     except (ValueError, KeyError, RecursionError) as error:
         raise ExifToolFailed("exiftool's answer about this file can't be read.") from error
     if all(key.startswith("ExifTool:") for key in tags):
@@ -218,10 +224,21 @@ def _metadata(reply: str) -> Metadata:
     return Metadata(tags, str(tags["ExifTool:ExifToolVersion"]["text"]))
 
 
-def _tag(entry: dict[str, Any]) -> Tag:
+def _tag(key: str, entry: dict[str, Any]) -> Tag:
+    said = _as_utf_8 if key.startswith(IN_EITHER) else str
     if "num" not in entry:
-        return {"text": _leaves(entry["val"], str)}
-    return {"text": _leaves(entry["val"], str), "number": _leaves(entry["num"], _raw)}
+        return {"text": _leaves(entry["val"], said)}
+    return {"text": _leaves(entry["val"], said), "number": _leaves(entry["num"], lambda text: _raw(said(text)))}
+
+
+def _as_utf_8(text: str) -> str:
+    """The text, if exiftool took UTF-8 for Latin-1 then as it was meant: other texts are hardly ever UTF-8 throughout."""
+    if text.isascii():
+        return text
+    try:
+        return text.translate(_LATIN).encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
 
 
 def _leaves(value: Any, leaf: Callable[[str], str | int | float], depth: int = 0) -> TagValue:
