@@ -22,7 +22,7 @@ _PNG_BITS = {"I;16B": 16, "RGB;16B": 16, "LA;16B": 16, "RGBA;16B": 16, "L;2": 2,
 # mode, bits and SampleFormat of what Pillow reads as if it had a sign, or none; and what it calls that where it reads it right
 _MISREAD = {("I", 32, 1): "F;32N", ("L", 8, 2): "F;8S"}
 _REDUCED = ("HEIF", "AVIF")  # of 10 or 12 bits a sample; what opens them makes that 8
-_SCALE = 257  # 65,535 / 257 = 255
+_ALL_OF_16_BITS = (0.0, 65535.0)
 _SAMPLE_SIDE = 1024  # of the regular sample of pixels that percentiles are taken from
 _BEYOND = 0.001  # of the pixels are left darker than black, and as many brighter than white
 
@@ -51,7 +51,7 @@ class Samples:
     @property
     def is_part_of_16_bits(self) -> bool:
         """Whether fewer values are declared than 16 bits have."""
-        return self.bits == 16 and self.declared not in (None, (0.0, 65535.0))
+        return self.bits == 16 and self.declared not in (None, _ALL_OF_16_BITS)
 
 
 def samples_of(image: Image.Image) -> Samples:
@@ -131,21 +131,23 @@ def reduction(image: Image.Image, samples: Samples) -> Reduction | None:
     """For grey of more than 8 bits, or with a sign, how it is brought to 8; its pixels are read only if they have to be."""
     if not _is_reduced(image, samples):
         return None
+    least, most = _ALL_OF_16_BITS if _is_divided(image, samples) else samples.declared or percentiles(image, samples)
+    black, white = (most, least) if samples.is_white_at_0 else (least, most)
+    factor = 255 / (white - black)
+    offset = 0.5 - black * factor
     if _is_divided(image, samples):
-        factor, offset = (-1 / _SCALE, 255.5) if samples.is_white_at_0 else (1 / _SCALE, 0.5)
         through = "I;16" if image.mode == "I;16" else "I"  # Pillow scales the other modes of 16 bits only from there
         return Reduction(factor, offset, through, f"{samples.bits} bits a sample were reduced to 8.")
-    least, most = samples.declared or percentiles(image, samples)
+    return Reduction(factor, offset, "F", _told(least, most, samples), samples.misread)
+
+
+def _told(least: float, most: float, samples: Samples) -> str:
     rule = "the range that the file declares" if samples.declared else f"all but {_BEYOND:.1%} of the pixels at either end"
     shown = "from white to black" if samples.is_white_at_0 else "from black to white"
-    factor = 255 / (most - least)
-    offset = 0.5 - least * factor
-    if samples.is_white_at_0:
-        factor, offset = -factor, 255.5 + least * factor
     remark = f"Values from {least:,.6g} to {most:,.6g}, {rule}, are shown {shown}."
     if not samples.declared and math.isfinite(samples.no_data):
         remark += f" Pixels of {samples.no_data:,.6g}, which hold no data, were not counted."
-    return Reduction(factor, offset, "F", remark, samples.misread)
+    return remark
 
 
 def _is_reduced(image: Image.Image, samples: Samples) -> bool:
