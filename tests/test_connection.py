@@ -11,7 +11,7 @@ import boto3
 import pytest
 import trustme
 
-from lambdazoom.model.errors import Conflict, NotFound, StorageError
+from lambdazoom.model.errors import Conflict, NotFound, SettingsError, StorageError
 from lambdazoom.model.places import Bucket
 from lambdazoom.storage.base import JSON
 from lambdazoom.storage.connection import Connection
@@ -153,6 +153,13 @@ def test_a_private_authority_is_trusted_by_all_ways_once_it_is_named(private_s3:
     with pytest.raises(Conflict):
         store.delete("a.json", '"1"')
     assert list(store.list("")) == []
+
+
+@pytest.mark.usefixtures("private_s3")
+def test_a_bundle_that_is_not_there_is_told_by_its_name(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AWS_CA_BUNDLE", "/nowhere/authorities.pem")
+    with pytest.raises(SettingsError, match=r"^AWS_CA_BUNDLE is /nowhere/authorities.pem, which can't be read"):
+        BucketStore(Connection(), Bucket("zoom")).read("a.json")
 
 
 @pytest.mark.usefixtures("private_s3")

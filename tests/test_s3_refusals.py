@@ -76,6 +76,13 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefusingS3]:
             AccessDenied,
             f"trip/cat.jpg is encrypted with a KMS key that may not be used here. {DOCTOR}",
         ),
+        (
+            403,
+            "AccessDenied",
+            'not authorized to perform: s3:GetObject on resource: "arn:aws:s3:::originals/trekms/a.jpg"',
+            AccessDenied,
+            f"S3 refused access to trip/cat.jpg in the bucket originals. {DOCTOR}",
+        ),
         (400, "KMS.DisabledException", "", AccessDenied, "The KMS key of trip/cat.jpg is disabled. Enable it."),
         (400, "AuthorizationHeaderMalformed", "", AccessDenied, "The bucket originals lies in another region."),
         (403, "InvalidAccessKeyId", "", AccessDenied, "S3 does not accept the AWS credentials in use. Renew or correct them."),

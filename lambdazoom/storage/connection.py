@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import S3Store
 
-from lambdazoom.model.errors import AccessDenied
+from lambdazoom.model.errors import AccessDenied, SettingsError
 
 if TYPE_CHECKING:
     import ssl
@@ -74,12 +74,12 @@ class Connection:
         # obstore's runtime, which begins with the first request: one thread hands on all that ours wait for; more would wake each other
         os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
         endpoint = access.endpoint or f"https://s3.{access.region}.amazonaws.com"
-        authorities = os.environ.get("AWS_CA_BUNDLE")
+        authorities = _further_authorities()
         options: Any = {
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
             "timeout": timedelta(seconds=seconds),
-            **({"root_certificate": Path(authorities).read_bytes()} if authorities else {}),
+            **({"root_certificate": authorities} if authorities else {}),
         }
         return S3Store(
             "-",  # obstore wants one, and adds it nowhere if told that the endpoint knows the bucket
@@ -122,6 +122,15 @@ class Connection:
         meta = self._client.meta
         provider = Boto3CredentialProvider(self._session, ttl=CREDENTIALS_TTL)
         return _Access(meta.endpoint_url, meta.region_name, {"credential_provider": provider})
+
+
+def _further_authorities() -> bytes | None:
+    """The certificates of AWS_CA_BUNDLE, if it is set. Raises SettingsError."""
+    path = os.environ.get("AWS_CA_BUNDLE")
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise SettingsError(f"AWS_CA_BUNDLE is {path}, which can't be read ({error.strerror}).") from error
 
 
 def trusted_authorities() -> "ssl.SSLContext":
