@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from lambdazoom import handler
-from lambdazoom.model.errors import Unfinished
+from lambdazoom.model.errors import StorageError, Unfinished
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress, State
 from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import catalog
+from lambdazoom.publishing.notices import UNKNOWN_BUCKETS
 from lambdazoom.publishing.workspace import Workspace, open_workspace
+from lambdazoom.storage.base import Headers
+from lambdazoom.storage.s3 import BucketStore
 from tests.conftest import encoded
-from tests.places import Folders, object_event
+from tests.places import Buckets, Folders, object_event
 
 
 @dataclass
@@ -128,3 +131,23 @@ def test_without_a_context_time_does_not_end(places: Folders, workspace: Workspa
     handler.on_object_event(event_of(places, "cat.jpg"), None)
     assert states(workspace) == {"cat.jpg": State.PUBLISHED}
     assert replace(workspace).remaining() == float("inf")
+
+
+def test_a_hint_that_can_not_be_left_keeps_no_image_waiting(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    places, put = Buckets(aws), BucketStore.put
+
+    def put_no_hint(store: BucketStore, name: str, data: bytes, headers: Headers) -> None:
+        if name.startswith(UNKNOWN_BUCKETS):
+            raise StorageError("S3 asked to slow down.")
+        put(store, name, data, headers)
+
+    places.put("cat.jpg", encoded(300, 200))
+    for name, value in places.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(BucketStore, "put", put_no_hint)
+    try:
+        stranger = object_event(places, "x.jpg", bucket="somebody-elses")
+        handler.on_object_event({"Records": [stranger, object_event(places, "cat.jpg")]}, None)
+        assert states(handler.door.workspace()) == {"cat.jpg": State.PUBLISHED}
+    finally:
+        handler.door.close()
