@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from lambdazoom.model.errors import CorruptImage, ImageTooLarge, NotAnImage, Not
 from lambdazoom.model.geometry import MAX_PIXELS
 from tests.conftest import picture
 from tests.decoding import decode
-from tests.files import opened, pillow_warns, png, refused, saved
+from tests.files import chunk, opened, pillow_warns, png, refused, saved, wide_gamut_profile
 
 # Limits
 
@@ -45,6 +46,22 @@ def test_what_pillow_takes_for_a_bomb_is_only_large_to_us(tmp_path: Path) -> Non
     # in a process of its own: Pillow's limit is of the process, and we lift it at the first image
     done = subprocess.run([sys.executable, "-W", "error", "-c", program, path], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_png_may_hold_megabytes_of_text_or_profile(kind: bytes, tmp_path: Path) -> None:
+    before = {b"zTXt": b"Comment\0\0", b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0", b"iCCP": b"scanner\0\0"}[kind]
+    said = wide_gamut_profile() if kind == b"iCCP" else b"said of it "
+    much = chunk(kind, before + zlib.compress(said.ljust(3 << 20, b" ")))
+    path = tmp_path / "scan.png"
+    path.write_bytes(png(8, 2, 8, 2, bytes(25) * 2, much))
+    assert opened(path).pixels.size == (8, 2)
+
+
+def test_text_that_grows_without_end_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(8, 2, 8, 2, bytes(25) * 2, chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(17 << 20)))))
+    assert "too large" in refused(path, CorruptImage)
 
 
 # Broken files

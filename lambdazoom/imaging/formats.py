@@ -33,6 +33,7 @@ BROKEN = (OSError, SyntaxError, ValueError, ArithmeticError, EOFError, LookupErr
 MAX_SIDE = 2_000_000  # pixels: no row takes more than 8 MB, and no image more than 22 levels
 
 _MUCH = 1 << 20  # bytes
+_MAX_TEXT = 16 << 20  # bytes of one text or profile in a PNG, decompressed; of all texts Pillow takes 64 MiB
 
 FORMATS = "requirements-formats.txt"  # the packages that open further formats
 
@@ -147,6 +148,9 @@ def looks_like_an_image(path: Path) -> bool:
 
 def _open(opened: BinaryIO, kinds: tuple[str, ...]) -> ImageFile.ImageFile:
     Image.MAX_IMAGE_PIXELS = None  # our own limit stands in for Pillow's, which real images exceed daily
+    from PIL import PngImagePlugin  # `Image.open` loads it whatever comes
+
+    PngImagePlugin.MAX_TEXT_CHUNK = _MAX_TEXT  # Pillow's megabyte is less than what an editor's history takes in XMP
     head = opened.read(signatures.HEAD_BYTES)
     is_heif = signatures.match(head, (*signatures.HEIC, *signatures.HEIF))
     if raw.is_raw_file(opened):
