@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lambdazoom.imaging.formats import Wishes
 from lambdazoom.model.errors import CorruptImage
@@ -75,6 +76,49 @@ def test_what_could_be_read_is_shown_if_that_is_wished_for(way: str, tmp_path: P
 def test_a_whole_file_is_not_remarked_on(way: str, tmp_path: Path) -> None:
     whole, _ = drawn(tmp_path, way)
     assert decode(whole, whole.name, MAX_PIXELS, ACCEPTED).remarks == ()
+
+
+def upright_or_turned(size: tuple[int, int], is_turned: bool, path: Path, **options: object) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6 if is_turned else 1
+    return saved(picture(*size), path, exif=exif, **options).read_bytes()
+
+
+JPEGS: dict[str, dict[str, object]] = {
+    "4:4:4": {"subsampling": "4:4:4", "quality": 95},
+    "4:2:0": {"subsampling": "4:2:0"},
+    "restarted": {"subsampling": "4:2:2", "restart_marker_rows": 1},
+    "few codes": {"subsampling": "4:1:1", "quality": 30, "optimize": True},
+}
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+@pytest.mark.parametrize("is_turned", [False, True], ids=["upright", "turned"])
+@pytest.mark.parametrize("size", [(7, 5), (310, 250), (900, 1100)], ids="{0[0]}×{0[1]}".format)
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_without_its_end_mark_is_whole(kind: str, size: tuple[int, int], is_turned: bool, missing: int, tmp_path: Path) -> None:
+    path = tmp_path / "scan.jpg"
+    whole = upright_or_turned(size, is_turned, path, **JPEGS[kind])
+    exact = pixels_of(path)
+    path.write_bytes(whole[:-missing])
+    found = opened(path)
+    assert found.remarks == ()
+    assert np.array_equal(numbers(found.pixels), exact)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.97])
+@pytest.mark.parametrize("is_turned", [False, True], ids=["upright", "turned"])
+@pytest.mark.parametrize("side", [100, 300, 700, 1500])
+def test_an_end_mark_does_not_make_a_jpeg_whole(side: int, is_turned: bool, share: float, tmp_path: Path) -> None:
+    """libjpeg makes up what is missing before it, in grey."""
+    path = tmp_path / "scan.jpg"
+    whole = upright_or_turned((side, side), is_turned, path, quality=90)
+    path.write_bytes(whole[: int(len(whole) * share)] + b"\xff\xd9")
+    sentence = refused(path, CorruptImage)
+    assert sentence.startswith("scan.jpg is cut off; ")
+    if " 0 %" not in sentence:
+        (remark,) = decode(path, path.name, MAX_PIXELS, ACCEPTED).remarks
+        assert remark.startswith("The file is cut off: ")
 
 
 def test_tiles_behind_the_end_are_left_out_one_by_one(tmp_path: Path) -> None:

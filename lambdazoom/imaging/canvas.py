@@ -80,10 +80,6 @@ class Canvas:
         self._complete = self._complete_tile_rows()
         return range(before, self._complete)
 
-    def reaches(self, row: int) -> bool:
-        """Whether this row is there, or one near it; True where nobody can tell."""
-        return self.rows > row or self.memory is None or self.memory.reaches(max(0, row) * self.stride)
-
     def halve_into(self, smaller: "Canvas", tile_row: int) -> Rows:
         """Halve a complete tile row into the next smaller level (box filter); the rows that became complete there.
 

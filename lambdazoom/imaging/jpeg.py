@@ -2,10 +2,10 @@
 
 import re
 import struct
-from collections.abc import Callable
 from typing import BinaryIO
 
-UNFINISHED_ROWS = 64  # at most, of which a decoder holds all that the file has: two rows of blocks, each 32 high
+# as many bits as libjpeg reads ahead; all ones, which no code is, so that of what is missing they stand for two blocks at most
+_PADDING = b"\xff\x00" * 8
 _LEAST_PIECE, _LARGEST_PIECE = 512, 131072
 _SCAN, _END = 0xDA, 0xD9
 _END_MARKER = re.compile(rb"\xff\xd9")  # found in a third of the time that bytes.find takes
@@ -30,40 +30,30 @@ def comes_row_by_row(file: BinaryIO) -> bool:
 
 
 class ScanReader:
-    """Reads a JPEG for its decoder: in pieces of few rows each, and its end only when nearly all rows are there.
+    """Reads a JPEG whose rows come one after the other for its decoder, in pieces of `share` of the file, without its end mark.
 
-    libjpeg makes up what is missing before the end, any number of rows at once; nothing could hold it back. `share` of the
-    file is read at once; `is_nearly_done` tells whether all but UNFINISHED_ROWS are there. Raises OSError for a file that ends too early.
+    With it libjpeg makes up what is missing, any number of rows at once; nothing could hold it back. Without it and without what is
+    behind it, Pillow is done when all rows are there, and else says that the file is truncated.
     """
 
-    def __init__(self, file: BinaryIO, share: float, is_nearly_done: Callable[[], bool]) -> None:
-        self._file, self._is_nearly_done = file, is_nearly_done
+    def __init__(self, file: BinaryIO, share: float = 1) -> None:
+        self._file, self._is_at_end = file, False
         self._scan = self._position_of_scan()
         file.seek(0, 2)
         self._piece = max(_LEAST_PIECE, min(int(share * file.tell()), _LARGEST_PIECE))
         file.seek(0)
-        self._rest = b""  # from the end of the scan on
 
     def __call__(self, _: int) -> bytes:
-        """The next piece; nothing at the end of the file."""
-        if not self._rest:
-            data, end = self._next()
-            self._rest = data[end:]
-            if end:
-                return data[:end]
-        rest, self._rest = self._rest, b""
-        if rest and not self._is_nearly_done():
-            raise OSError("image file is truncated")
-        self._scan = -1  # what follows is another picture, or none
-        return rest
-
-    def _next(self) -> tuple[bytes, int]:
+        """The next piece; behind the last one what libjpeg wants to see before it finishes the last rows, then nothing."""
+        if self._is_at_end:
+            return b""
         start = self._file.tell()
         data = self._file.read(self._piece)
         while data.endswith(b"\xff") and (more := self._file.read(1)):
             data += more
-        end = _END_MARKER.search(data, max(0, self._scan - start)) if self._scan >= 0 else None
-        return data, end.start() if end else len(data)
+        end = _END_MARKER.search(data, max(0, self._scan - start))
+        self._is_at_end = not data or end is not None
+        return data[: end.start()] + _PADDING if end else data or _PADDING
 
     def _position_of_scan(self) -> int:
         self._file.seek(0)

@@ -60,10 +60,6 @@ class PixelMemory:
             self._touched += 1
         return max(0, self._touched - 1) * REGION  # the last one may still be written to
 
-    def reaches(self, offset: int) -> bool:
-        """Whether anything near this byte was written; True where the system doesn't tell."""
-        return not self._residency.is_known or self._is_begun(offset // REGION)
-
     def expect(self, end: int) -> None:
         """Say that bytes up to `end` are about to be written, and none behind them that `written` can't see.
 

@@ -2,10 +2,11 @@
 
 import math
 from functools import partial
+from typing import BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from lambdazoom.imaging import mapped, needs
+from lambdazoom.imaging import jpeg, mapped, needs
 from lambdazoom.imaging.canvas import Rows
 from lambdazoom.imaging.colour import Conversion, space_of
 from lambdazoom.imaging.depth import check_colour, samples_of
@@ -120,7 +121,8 @@ class WholeSource(Source):
         stored = Stored(self.image) if self.header.kind in JPEGS and mapped.can_decode("JPEG") else None
         try:
             if stored:
-                mapped.decode_into(self.image, stored.pixels)
+                file = cast(BinaryIO, self.image.fp)
+                mapped.decode_into(self.image, stored.pixels, jpeg.ScanReader(file) if jpeg.comes_row_by_row(file) else None)
                 return stored.pixels
             self.image.load()
         except (OSError, EOFError) as error:

@@ -30,11 +30,6 @@ class Stored:
         self._waiting: dict[int, int] = {}  # rows that are done before those above them: top → bottom
         self._done = 0  # rows, from the top
 
-    def reaches(self, row: int) -> bool:
-        """Whether this row is there, or one near it; True where nobody can tell."""
-        # in this order: `finish` may give the row back in between, and says so before it does
-        return self.memory is None or self.memory.reaches(max(0, row) * self.stride) or self._done > row
-
     def finish(self, rows: Rows) -> None:
         """Say that these rows are needed no more, in any order, from any thread."""
         with self._finishing:

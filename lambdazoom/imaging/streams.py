@@ -65,7 +65,7 @@ class PulledSource(StreamedSource):
         target = self._target(tiler)
         share = REGION / (target.stride * self.height)  # of the file, for about a region of rows
         with reading(self.name):
-            reader = jpeg.ScanReader(self._file, share, lambda: target.reaches(self.height - jpeg.UNFINISHED_ROWS))
+            reader = jpeg.ScanReader(self._file, share)
         self._pull(self.image, self._file, target, tiler, reader)
 
     def _ahead(self, tile_size: int) -> int:

@@ -34,6 +34,7 @@ def refusals() -> Iterator[Seed]:
     yield nothing("an empty file", "a.png", b"")
     whole = by_pillow(drawn(), "JPEG", quality=95)
     yield one("JPEG, cut off", "a.jpg", whole[: len(whole) // 2])
+    yield one("JPEG, cut off, with an end mark", "a.jpg", whole[: len(whole) // 2] + b"\xff\xd9")
     yield one("TIFF, cut off", "a.tif", tiff_of([drawn().tobytes()[:20000]], tags(3)))
 
 
