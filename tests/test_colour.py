@@ -1,5 +1,6 @@
 """Colours come out as libvips's own conversion has them, under profiles of every make; the profiles are written in the test."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from lambdazoom.imaging.boxes import profile_of_jp2
 from lambdazoom.imaging.colour import is_srgb
 from tests import icc
 from tests.conformance.tiffs import tags
-from tests.files import by_libvips, chunk, numbers, opened, pixels_of, saved, vips_image
+from tests.files import by_libvips, chunk, coloured, numbers, opened, pixels_of, saved, vips_image
 from tests.tiff_by_hand import LONG, tiff_of
 
 PROFILES = {
@@ -167,6 +169,49 @@ def test_chunks_that_tell_of_srgb_or_of_nothing_change_nothing(chunks: tuple[byt
     assert np.array_equal(pixels_of(path), numbers(chart()))
     assert opened(path).remarks == ()
     assert opened(path).way == "row by row"
+
+
+NAMED = b"\1\0\0" + struct.pack(">I", 16)  # sRGB
+ADOBE = icc.matrix(icc.ADOBE, 2.2, 2)
+BOXES: dict[str, tuple[bytes, ...]] = {
+    "restricted": (b"\2\0\0" + ADOBE,),
+    "any": (b"\3\0\0" + ADOBE,),
+    "before a name": (b"\2\0\0" + ADOBE, NAMED),
+    "behind a vendor's own": (b"\4\0\0" + bytes(30), b"\2\0\0" + ADOBE),
+    "behind a name that we don't know": (b"\1\0\0" + struct.pack(">I", 21), b"\3\0\0" + ADOBE),
+    "large": (b"\2\0\0" + ADOBE.ljust(1_200_000, b"\0"),),
+}
+
+
+@pytest.mark.parametrize("kind", BOXES)
+def test_the_profile_of_a_jpeg_2000_file_is_heeded(kind: str, tmp_path: Path) -> None:
+    path, tagged = tmp_path / "chart.jp2", saved(chart(), tmp_path / "chart.png", icc_profile=ADOBE)
+    path.write_bytes(coloured(saved(chart(), path, irreversible=False).read_bytes(), *BOXES[kind]))
+    assert np.abs(pixels_of(path) - numbers(chart())).max() > 20
+    assert np.array_equal(pixels_of(path), pixels_of(tagged))
+    assert opened(path).remarks == ()
+
+
+def test_the_grey_profile_of_a_jpeg_2000_file_is_heeded(tmp_path: Path) -> None:
+    path, tagged = tmp_path / "grey.jp2", tmp_path / "grey.png"
+    grey = chart().convert("L")
+    saved(grey, tagged, icc_profile=icc.grey(1.0, 2))
+    path.write_bytes(coloured(saved(grey, path, irreversible=False).read_bytes(), b"\2\0\0" + icc.grey(1.0, 2)))
+    assert np.array_equal(pixels_of(path), pixels_of(tagged))
+
+
+@pytest.mark.parametrize("boxes", [(NAMED,), (NAMED, b"\2\0\0" + ADOBE), (b"\2",), (b"",), ()])
+def test_where_a_jpeg_2000_file_names_srgb_or_nothing_no_profile_counts(boxes: tuple[bytes, ...], tmp_path: Path) -> None:
+    path = saved(chart(), tmp_path / "chart.jp2", irreversible=False)
+    with path.open("rb") as file:
+        assert profile_of_jp2(file) is None
+    data = coloured(path.read_bytes(), *boxes)
+    assert profile_of_jp2(io.BytesIO(data)) is None
+
+
+def test_a_codestream_alone_has_no_profile(tmp_path: Path) -> None:
+    path = saved(chart(), tmp_path / "chart.j2k", irreversible=False)
+    assert np.array_equal(pixels_of(path), numbers(chart()))
 
 
 def test_lab_comes_out_as_it_was_drawn(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from lambdazoom.imaging import directory, raw, signatures
+from lambdazoom.imaging import directory, overlooked, raw, signatures
 from lambdazoom.imaging.pages import refuse_compression, turn_to_page
 from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, StorageError, UnsupportedImage
 from lambdazoom.model.geometry import WHITE
@@ -100,6 +100,7 @@ def open_image(
             except UnidentifiedImageError as error:
                 raise _refusal(path, name) from error
             page, pages = turn_to_page(image, name, page)
+            overlooked.put_right(image)
         with image:
             header = Header(image.format or "", image.width, image.height, image.mode, page, pages)
             _check_size(header, name, max_pixels)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests import icc
 from tests.conftest import picture
-from tests.files import chunk
+from tests.files import chunk, coloured
 
 SIZE = (160, 120)
 _UNHEEDED = "libvips doesn't heed it; compared with the same pixels under an ICC profile"
@@ -224,6 +224,8 @@ def webps() -> Iterator[Seed]:
         yield one(f"JPEG 2000, {mode}", "a.jp2", by_pillow(drawn().convert(mode), "JPEG2000"), colour=colour, drawn=drawn().convert(mode))
     yield one("JPEG 2000, alpha", "a.jp2", by_pillow(glass(), "JPEG2000"), alpha="yes", drawn=on_white(glass()))
     yield one("JPEG 2000, 16 bit grey", "a.jp2", by_pillow(ramp(), "JPEG2000"), depth="16", colour="grey", drawn=ramp_in_8())
+    tagged = coloured(by_pillow(drawn(), "JPEG2000"), b"\2\0\0" + icc.matrix(icc.ADOBE, 2.2, 2))
+    yield one("JPEG 2000, ICC profile", "a.jp2", tagged, colour="RGB, ICC", drawn=shown_by(icc.matrix(icc.ADOBE, 2.2, 2)))
     yield one("JPEG 2000, codestream alone", "a.j2k", by_pillow(drawn(), "JPEG2000", no_jp2=True), drawn=drawn())
 
 
