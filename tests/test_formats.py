@@ -1,5 +1,6 @@
 """All modes, depths and formats that are opened, and the page that is shown of several; the oracle is libvips."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -52,6 +53,35 @@ def photoshop(image: Image.Image) -> bytes:
     """A PSD of no layers, uncompressed (Adobe Photoshop File Formats Specification)."""
     header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, image.height, image.width, 8, 3)
     return header + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + b"".join(band.tobytes() for band in image.split())
+
+
+def targa(bits: int, attribute_bits: int, compression: str | None = None) -> bytes:
+    """A TGA of the signpost whose unused bits say transparent, and of which so many are said to be used (Truevision TGA 2.0, field 5.6)."""
+    clear = signpost().convert("RGBA")
+    clear.putalpha(0)
+    written = io.BytesIO()
+    clear.save(written, "TGA", compression=compression)
+    data = bytearray(written.getvalue())
+    data[17] = data[17] & 0xF0 | attribute_bits
+    if bits == 16:
+        data[16] = 16
+        data[18:] = (0x8000 | (numbers(signpost())[::-1] >> 3) @ (1 << 10, 1 << 5, 1)).astype("<u2").tobytes()
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("bits", "compression"), [(32, None), (32, "tga_rle"), (16, None)])
+def test_what_a_tga_does_not_call_transparency_is_none(bits: int, compression: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "signpost.tga"
+    path.write_bytes(targa(bits, 0, compression))
+    exact = numbers(signpost()) if bits == 32 else (numbers(signpost()) >> 3) * 255 // 31
+    assert np.array_equal(pixels_of(path), exact)
+    assert opened(path).remarks == ()
+
+
+def test_what_a_tga_calls_transparency_is_transparency(tmp_path: Path) -> None:
+    path = tmp_path / "signpost.tga"
+    path.write_bytes(targa(32, 8))
+    assert (pixels_of(path) == 255).all()
 
 
 def ramp() -> NDArray[np.uint16]:

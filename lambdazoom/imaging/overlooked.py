@@ -1,10 +1,13 @@
 """What Pillow's readers overlook in a file's header, put right in the opened image before its pixels are read; none are read here."""
 
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from PIL import ImageFile
 
 from lambdazoom.imaging.boxes import profile_of_jp2
+
+_DESCRIPTOR = 17  # the byte of a TGA that tells how many bits of a pixel are attributes
+_WITHOUT_ALPHA = {"BGRA": "BGRX", "BGRA;15Z": "BGR;15"}  # Pillow's names of how pixels are stored
 
 
 def put_right(image: ImageFile.ImageFile) -> None:
@@ -19,4 +22,19 @@ def _take_profile(image: ImageFile.ImageFile, file: BinaryIO) -> None:
         image.info["icc_profile"] = profile
 
 
-_BY_KIND = {"JPEG2000": _take_profile}
+def _drop_unused_bits(image: ImageFile.ImageFile, file: BinaryIO) -> None:
+    """Of a TGA's pixels, those that are said to be no attribute: Pillow takes them for alpha (Truevision TGA 2.0, field 5.6)."""
+    before = file.tell()
+    file.seek(_DESCRIPTOR)
+    attribute_bits = file.read(1)[0] & 0x0F
+    file.seek(before)
+    if image.mode == "RGBA" and not attribute_bits:
+        image._mode = "RGB"  # noqa: SLF001
+        image.tile = [part._replace(args=_without_alpha(*cast(tuple[Any, ...], part.args))) for part in image.tile]
+
+
+def _without_alpha(stored: str, *further: int) -> tuple[str | int, ...]:
+    return _WITHOUT_ALPHA[stored], *further
+
+
+_BY_KIND = {"JPEG2000": _take_profile, "TGA": _drop_unused_bits}

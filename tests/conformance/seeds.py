@@ -284,6 +284,9 @@ def others() -> Iterator[Seed]:
         shown = on_white(image) if alpha == "yes" else image.convert("RGB")
         yield one(f"TGA, {mode}", "a.tga", by_pillow(image, "TGA"), colour=colour, alpha=alpha, drawn=shown)
         yield one(f"TGA, {mode}, run lengths", "a.tga", by_pillow(image, "TGA", compression="tga_rle"), "8", colour, alpha, drawn=shown)
+    unused = bytearray(by_pillow(glass(), "TGA"))
+    unused[17] &= 0xF0  # no bits of attributes
+    yield one("TGA, 32 bit, the fourth byte unused", "a.tga", bytes(unused), drawn=opaque)
     icon = by_pillow(glass().resize((64, 48)), "ICO", sizes=[(32, 24), (64, 48)])
     yield one("ICO", "a.ico", icon, alpha="yes", frames="2", drawn=on_white(glass().resize((64, 48))))
     yield one("PSD", "a.psd", photoshop(drawn()), drawn=drawn())
