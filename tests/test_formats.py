@@ -49,10 +49,40 @@ def test_other_formats_are_opened(suffix: str, tmp_path: Path) -> None:
     assert np.abs(pixels_of(path) - numbers(image)).mean() < 3
 
 
-def photoshop(image: Image.Image) -> bytes:
-    """A PSD of no layers, uncompressed (Adobe Photoshop File Formats Specification)."""
-    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, image.height, image.width, 8, 3)
-    return header + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + b"".join(band.tobytes() for band in image.split())
+def photoshop(image: Image.Image, layers: bytes = bytes(4), is_packed: bool = False) -> bytes:
+    """A PSD with this section of layers (Adobe Photoshop File Formats Specification)."""
+    bands = [band.tobytes() for band in image.split()]
+    header = b"8BPS" + struct.pack(">H6xHIIHH", 1, len(bands), image.height, image.width, 8, 3)
+    mode, resources = struct.pack(">I", 0), struct.pack(">I", 12) + b"8BIM" + struct.pack(">HHI", 1, 0, 0)
+    if not is_packed:
+        return header + mode + resources + layers + bytes(2) + b"".join(bands)
+    rows = [bytes([image.width - 1]) + band[at : at + image.width] for band in bands for at in range(0, len(band), image.width)]
+    sizes = b"".join(struct.pack(">H", len(row)) for row in rows)
+    return header + mode + resources + layers + struct.pack(">H", 1) + sizes + b"".join(rows)
+
+
+def section(count: int) -> bytes:
+    """Of layers, so many, of which nothing is told; a negative count says that the first further channel is transparency."""
+    return struct.pack(">IIh", 10, 6, count) + bytes(4)
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "packed"])
+@pytest.mark.parametrize("layers", [bytes(4), struct.pack(">II", 4, 0), section(0), section(1)], ids=["none", "no count", "0", "1"])
+def test_a_saved_selection_of_a_psd_is_no_transparency(layers: bytes, is_packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "signpost.psd"
+    selected = signpost().convert("RGBA")
+    selected.putalpha(signpost().convert("L"))
+    path.write_bytes(photoshop(selected, layers, is_packed))
+    assert np.array_equal(pixels_of(path), numbers(signpost()))
+    assert opened(path).remarks == ()
+
+
+def test_the_transparency_of_a_psd_is_heeded(tmp_path: Path) -> None:
+    path = tmp_path / "signpost.psd"
+    clear = signpost().convert("RGBA")
+    clear.putalpha(0)
+    path.write_bytes(photoshop(clear, section(-1)))
+    assert (pixels_of(path) == 255).all()
 
 
 def targa(bits: int, attribute_bits: int, compression: str | None = None) -> bytes:

@@ -290,6 +290,8 @@ def others() -> Iterator[Seed]:
     icon = by_pillow(glass().resize((64, 48)), "ICO", sizes=[(32, 24), (64, 48)])
     yield one("ICO", "a.ico", icon, alpha="yes", frames="2", drawn=on_white(glass().resize((64, 48))))
     yield one("PSD", "a.psd", photoshop(drawn()), drawn=drawn())
+    yield one("PSD, a saved selection", "a.psd", photoshop(glass()), drawn=opaque)
+    yield one("PSD, alpha", "a.psd", photoshop(glass(), layers=-1), alpha="yes", drawn=on_white(glass()))
     yield one("PSD, grey", "a.psd", photoshop(grey()), colour="grey", drawn=grey())
     yield one("PSD, CMYK", "a.psd", photoshop(drawn().convert("CMYK")), colour="CMYK", drawn=drawn())
 
@@ -303,12 +305,13 @@ def bitmap(image: Image.Image) -> bytes:
     return struct.pack("<2sIHHI", b"BM", start + len(pixels), 0, 0, start) + header.ljust(108, b"\0") + pixels
 
 
-def photoshop(image: Image.Image, depth: int = 8) -> bytes:
-    """A PSD of no layers, uncompressed (Adobe Photoshop File Formats Specification); of CMYK it stores the inverse."""
+def photoshop(image: Image.Image, depth: int = 8, layers: int = 0) -> bytes:
+    """A PSD that counts so many layers, uncompressed (Adobe Photoshop File Formats Specification); of CMYK it stores the inverse."""
     bands = [band.point(lambda value: 255 - value) if image.mode == "CMYK" else band for band in image.split()]
-    mode = {"L": 1, "RGB": 3, "CMYK": 4}[image.mode]
+    mode = {"L": 1, "RGB": 3, "RGBA": 3, "CMYK": 4}[image.mode]
     header = b"8BPS" + struct.pack(">H6xHIIHH", 1, len(bands), image.height, image.width, depth, mode)
-    return header + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + b"".join(band.tobytes() for band in bands)
+    section = struct.pack(">IIhI", 10, 6, layers, 0) if layers else bytes(4)
+    return header + struct.pack(">II", 0, 0) + section + struct.pack(">H", 0) + b"".join(band.tobytes() for band in bands)
 
 
 def one(kind: str, name: str, data: bytes, depth: str = "8", colour: str = "RGB", alpha: str = "–", **facts: Any) -> Seed:
