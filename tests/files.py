@@ -78,6 +78,18 @@ def coloured(jp2: bytes, *told: bytes) -> bytes:
     return jp2[:header] + struct.pack(">I", size) + jp2[header + 4 : own] + boxes + jp2[end:]
 
 
+def in_plain_text(image: Image.Image) -> bytes:
+    """A PBM (of mode 1) or PPM whose samples are written out."""
+    if image.mode == "1":
+        return b"P1 %d %d\n" % image.size + b" ".join(b"%d" % (not value) for value in image.convert("L").tobytes())
+    return b"P3 %d %d 255\n" % image.size + b" ".join(b"%d" % value for value in image.tobytes())
+
+
+def deep_ppm(image: Image.Image) -> bytes:
+    """A PPM of 16 bits a sample."""
+    return b"P6 %d %d 65535\n" % image.size + np.frombuffer(image.tobytes(), np.uint8).repeat(2).tobytes()
+
+
 def signpost() -> Image.Image:
     """A picture that no turning and no mirroring leaves as it is."""
     image = Image.new("RGB", (97, 61), "white")

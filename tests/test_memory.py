@@ -22,6 +22,7 @@ from lambdazoom.model.settings import Settings
 from lambdazoom.publishing import generations
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.workspace import Workspace
+from tests.files import deep_ppm, in_plain_text
 from tests.tiling import peak_of_tiling
 
 pytestmark = pytest.mark.long  # each measures a process of its own: a minute together
@@ -141,6 +142,9 @@ OTHER: dict[str, Write] = {
     "JPEG 2000": lambda image, path: by_pillow(image).save(path, "JPEG2000", quality_mode="rates", quality_layers=[20]),
     "AVIF": lambda image, path: by_pillow(image).save(path, "AVIF", speed=10),
     "GIF": lambda image, path: by_pillow(image).quantize(64).save(path, "GIF"),
+    "PPM, 16 bit": lambda image, path: path.write_bytes(deep_ppm(by_pillow(image))),
+    "PPM, plain": lambda image, path: path.write_bytes(in_plain_text(by_pillow(image))),
+    "PBM, plain": lambda image, path: path.write_bytes(in_plain_text(by_pillow(image).convert("1"))),
 }
 
 

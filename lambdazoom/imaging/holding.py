@@ -18,6 +18,11 @@ _DECODING = {"WEBP": 13.0, "JPEG2000": 16.5, "AVIF": 8.0, "HEIF": 8.0}
 _KEPT = {"WEBP": 8.5}
 _COEFFICIENT = 2  # bytes: what libjpeg keeps of each sample, where it can't decode row by row (libjpeg.txt, "Memory management")
 
+# what Pillow decodes in Python it holds twice beside the pixels, as bytes of samples; of one bit, while it adds to them, three times
+_PYTHON = ("ppm", "ppm_plain")
+_HELD_IN_PYTHON = {"1": 3.0, "L": 2.0, "I": 8.0, "RGB": 6.0}
+_TOKENS, _TOKEN_BYTES = 1 << 19, 100  # of numbers in plain text: the most that it splits at once, and what each takes
+
 _WITH_ALPHA = ("RGBA", "LA", "La", "RGBa", "PA")
 _SAMPLE_BYTES = 48 << 20  # of the sorted sample of pixels that percentiles are taken from
 
@@ -49,6 +54,8 @@ def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
     kind = image.format or ""
     decoding = _COEFFICIENT * _samples(image) if has_scans else _DECODING.get(kind, 0.0)
     piece = 0
+    if kind == "PPM":
+        decoding, piece = _held_of_ppm(image)
     if is_tiff(image):
         from lambdazoom.imaging import tiff  # for these alone
 
@@ -63,6 +70,15 @@ def held_beside(image: ImageFile.ImageFile, has_scans: bool = False) -> Held:
     has_alpha = "transparency" in image.info or image.mode in _WITH_ALPHA
     is_plain = image.mode in BYTES_A_PIXEL and not has_alpha and not is_converted and not samples.misread
     return Held(decoding, _KEPT.get(kind, 0.0), piece, left, is_converted, has_alpha, is_plain)
+
+
+def _held_of_ppm(image: ImageFile.ImageFile) -> tuple[float, int]:
+    """Bytes a pixel and in all."""
+    decoder = image.tile[0].codec_name if image.tile else ""
+    if decoder not in _PYTHON:
+        return 0.0, 0
+    tokens = min(_TOKENS, image.width * image.height * len(image.getbands()))
+    return _HELD_IN_PYTHON.get(image.mode, 8.0), tokens * _TOKEN_BYTES if decoder == "ppm_plain" else 0
 
 
 def _samples(image: ImageFile.ImageFile) -> float:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests import icc
 from tests.conftest import picture
-from tests.files import chunk, coloured
+from tests.files import chunk, coloured, deep_ppm, in_plain_text
 
 SIZE = (160, 120)
 _UNHEEDED = "libvips doesn't heed it; compared with the same pixels under an ICC profile"
@@ -274,6 +274,8 @@ def others() -> Iterator[Seed]:
     for mode, name, depth, colour in (("1", "PBM", "1", "grey"), ("L", "PGM", "8", "grey"), ("RGB", "PPM", "8", "RGB")):
         image = drawn().convert(mode)
         yield one(name, f"a.{name.lower()}", by_pillow(image, "PPM"), depth=depth, colour=colour, drawn=image.convert("RGB"))
+    yield one("PPM, 16 bit", "a.ppm", deep_ppm(drawn()), depth="16", drawn=drawn())
+    yield one("PPM, plain", "a.ppm", in_plain_text(drawn()), drawn=drawn())
     wide = struct.unpack(f"<{SIZE[0] * SIZE[1]}H", ramp().tobytes())
     deep_grey = b"P5 %d %d 65535\n" % SIZE + struct.pack(f">{len(wide)}H", *wide)
     yield one("PGM, 16 bit", "a.pgm", deep_grey, depth="16", colour="grey", drawn=ramp_in_8())
