@@ -179,6 +179,28 @@ def test_an_image_of_a_kind_that_we_do_not_open_is_called_by_its_kind(kind: str,
     assert looks_like_an_image(path)
 
 
+@pytest.mark.parametrize(("frame", "bits"), [(0xC1, 12), (0xC2, 12), (0xC3, 12), (0xC3, 16)])
+def test_a_jpeg_of_more_than_8_bits_is_called_by_them(frame: int, bits: int, tmp_path: Path) -> None:
+    path = tmp_path / "x-ray.jpg"
+    path.write_bytes(jpeg_that_says(path, frame, bits))
+    sentence = f"x-ray.jpg is a JPEG of {bits} bits a sample, which is not opened here. Save it as PNG or TIFF."
+    assert refused(path, UnsupportedImage) == sentence
+
+
+@pytest.mark.parametrize(("frame", "bits"), [(0xC0, 0), (0xC0, 9), (0xC1, 16), (0xC2, 255), (0xC3, 1), (0xC3, 17)])
+def test_a_jpeg_of_bits_that_there_are_not_is_damaged(frame: int, bits: int, tmp_path: Path) -> None:
+    path = tmp_path / "x-ray.jpg"
+    path.write_bytes(jpeg_that_says(path, frame, bits))
+    assert refused(path, CorruptImage) == "x-ray.jpg is damaged: its header can't be read. Upload it again."
+
+
+def jpeg_that_says(path: Path, frame: int, bits: int) -> bytes:
+    data = bytearray(saved(picture(60, 40), path).read_bytes())
+    start = data.index(b"\xff\xc0")
+    data[start + 1], data[start + 4] = frame, bits
+    return bytes(data)
+
+
 def test_postscript_is_never_run(tmp_path: Path) -> None:
     """Pillow hands EPS to Ghostscript when its pixels are asked for: a `gs` on the path would have been started."""
     (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")

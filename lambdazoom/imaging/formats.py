@@ -9,7 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from lambdazoom.imaging import directory, overlooked, raw, signatures
+from lambdazoom.imaging import directory, jpeg, overlooked, raw, signatures
 from lambdazoom.imaging.pages import refuse_compression, turn_to_page
 from lambdazoom.model.errors import AccessDenied, CorruptImage, ImageTooLarge, NotAnImage, NotFound, StorageError, UnsupportedImage
 from lambdazoom.model.geometry import WHITE
@@ -25,7 +25,8 @@ from lambdazoom.model.geometry import WHITE
 # Pillow's readers that we trust with strangers' files: not EPS (it runs Ghostscript), nor the many that nobody asks for
 OPENED = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "AVIF", "ICO", "PSD")
 
-_OPENED_FIRST = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # what Pillow opens without looking whether it is a TIFF
+_JPEG = b"\xff\xd8\xff"
+_OPENED_FIRST = (_JPEG, b"\x89PNG\r\n\x1a\n")  # what Pillow opens without looking whether it is a TIFF
 
 # what Pillow's readers raise on broken files; UnidentifiedImageError is an OSError, RuntimeError is AVIF's
 BROKEN = (OSError, SyntaxError, ValueError, ArithmeticError, EOFError, LookupError, TypeError, RuntimeError, struct.error, zlib.error)
@@ -190,9 +191,18 @@ def _refusal(path: Path, name: str) -> NotAnImage | UnsupportedImage | CorruptIm
         _refuse_tiff(path, name)
     if head.startswith(b"8BPS"):
         return UnsupportedImage(f"{name} is a PSD of a kind that is not opened here. Save it with 8 bits a sample in RGB, or as TIFF.")
+    if head.startswith(_JPEG):
+        _refuse_jpeg(path, name)
     if other or signatures.match(head, signatures.OPENED):
         return CorruptImage(f"{name} is damaged: its header can't be read. Replace it with a whole file.")
     return NotAnImage(f"{name} is not an image: its content is {signatures.describe(path)}. Replace or delete it in the source.")
+
+
+def _refuse_jpeg(path: Path, name: str) -> None:
+    """UnsupportedImage if a JPEG is sound, but Pillow can't read samples of so many bits."""
+    with path.open("rb") as file, suppress(struct.error):  # the header ends too early
+        if bits := jpeg.unopened_bits(file):
+            raise UnsupportedImage(f"{name} is a JPEG of {bits} bits a sample, which is not opened here. Save it as PNG or TIFF.")
 
 
 def _refuse_tiff(path: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 # as many bits as libjpeg reads ahead; all ones, which no code is, so that of what is missing they stand for two blocks at most
@@ -11,6 +12,7 @@ _SCAN, _END = 0xDA, 0xD9
 _END_MARKER = re.compile(rb"\xff\xd9")  # found in a third of the time that bytes.find takes
 _ALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length: TEM, RSTn, SOI
 _FRAMES = {marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)}  # SOFn
+_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)  # baseline, extended, and extended with arithmetic coding
 
 
@@ -27,6 +29,15 @@ def comes_row_by_row(file: BinaryIO) -> bool:
         return False
     finally:
         file.seek(before)
+
+
+def unopened_bits(file: BinaryIO) -> int:
+    """The bits of a sample, if they are as many as a JPEG may have (B.2.2) and Pillow opens none of; else 0."""
+    for marker, segment in _segments(file):
+        if marker in _FRAMES:
+            bits = segment[0] if segment else 0
+            return bits if bits in ((*range(2, 8), *range(9, 17)) if marker in _LOSSLESS else (12,)) else 0
+    return 0
 
 
 class ScanReader:
@@ -63,16 +74,7 @@ class ScanReader:
 
 def _is_one_scan(file: BinaryIO) -> bool:
     components = 0
-    while file.read(1) == b"\xff":
-        marker = 0xFF
-        while marker == 0xFF:  # any number of fill bytes
-            (marker,) = struct.unpack("B", file.read(1))
-        if marker in _ALONE:
-            continue
-        if marker == _END:
-            return False
-        (length,) = struct.unpack(">H", file.read(2))
-        segment = file.read(max(0, length - 2))  # libjpeg lets shorter ones pass
+    for marker, segment in _segments(file):
         if marker in _FRAMES:
             if marker not in _SEQUENTIAL:
                 return False
@@ -80,3 +82,18 @@ def _is_one_scan(file: BinaryIO) -> bool:
         if marker == _SCAN:
             return bool(components == struct.unpack_from("B", segment)[0])
     return False
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Markers and what belongs to them, read one after the other, up to the first scan."""
+    marker = 0
+    while marker != _SCAN and file.read(1) == b"\xff":
+        marker = 0xFF
+        while marker == 0xFF:  # any number of fill bytes
+            (marker,) = struct.unpack("B", file.read(1))
+        if marker in _ALONE:
+            continue
+        if marker == _END:
+            return
+        (length,) = struct.unpack(">H", file.read(2))
+        yield marker, file.read(max(0, length - 2))  # libjpeg lets shorter ones pass

@@ -28,6 +28,10 @@ def refusals() -> Iterator[Seed]:
     told = tags(3, bits=16) | {341: (SHORT, [4095] * 3)}
     yield one("TIFF, RGB, 12 bits in 16, declared", "a.tif", tiff_of([drawn().tobytes() * 2], told), "12 in 16")
     yield one("PSD, 16 bit", "a.psd", photoshop(drawn(), 16), "16")
+    deep_jpeg = bytearray(by_pillow(drawn(), "JPEG"))
+    start = deep_jpeg.index(b"\xff\xc0")
+    deep_jpeg[start + 1], deep_jpeg[start + 4] = 0xC1, 12
+    yield one("JPEG, 12 bit", "a.jpg", bytes(deep_jpeg), "12")
     yield nothing("plain text", "a.jpg", b"Dear diary,\n\nnothing happened.\n")
     yield nothing("HTML", "a.png", b"<!DOCTYPE html>\n<html><body>No cat.</body></html>")
     yield nothing("PDF", "a.tif", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
