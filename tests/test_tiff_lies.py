@@ -133,7 +133,7 @@ def test_a_file_that_ends_within_its_directory_is_cut_off(is_big: bool, bytes_lo
     (place,) = struct.unpack_from("<Q", whole, 8) if is_big else struct.unpack_from("<I", whole, 4)
     assert place > len(whole) / 2, "the directory is at the end"
     path.write_bytes(whole[:-bytes_lost])
-    assert refused(path) == "scan.tif is cut off. Upload it again."
+    assert refused(path) == "scan.tif is cut off. Replace it with a whole file."
 
 
 def test_a_whole_file_of_samples_that_are_not_opened_is_not_called_cut_off(tmp_path: Path) -> None:

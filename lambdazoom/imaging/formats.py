@@ -209,7 +209,7 @@ def _refuse_tiff(path: Path, name: str) -> None:
     """CorruptImage if a TIFF ends too early; UnsupportedImage if Pillow can't read its compression or has no mode for its samples."""
     with path.open("rb") as opened:
         if directory.is_cut_off(opened):
-            raise CorruptImage(f"{name} is cut off. Upload it again.")
+            raise CorruptImage(f"{name} is cut off. Replace it with a whole file.")
     from PIL.TiffImagePlugin import TiffImageFile  # it was tried already
 
     try:
