@@ -191,7 +191,7 @@ def test_a_jpeg_of_more_than_8_bits_is_called_by_them(frame: int, bits: int, tmp
 def test_a_jpeg_of_bits_that_there_are_not_is_damaged(frame: int, bits: int, tmp_path: Path) -> None:
     path = tmp_path / "x-ray.jpg"
     path.write_bytes(jpeg_that_says(path, frame, bits))
-    assert refused(path, CorruptImage) == "x-ray.jpg is damaged: its header can't be read. Upload it again."
+    assert refused(path, CorruptImage) == "x-ray.jpg is damaged: its header can't be read. Replace it with a whole file."
 
 
 def jpeg_that_says(path: Path, frame: int, bits: int) -> bytes:
