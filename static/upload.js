@@ -80,7 +80,7 @@ function addRow({ file, path }, refusal) {
   if (refusal) end(upload, "refused", refusal);
   else {
     show(upload, "clock", "Waiting");
-    setAct(upload, "Cancel", () => cancel(upload));
+    setActs(upload, act(upload, "Cancel", () => cancel(upload)));
   }
 }
 
@@ -96,21 +96,24 @@ function show(upload, icon, words, percent, tone = "") {
   else if (percent !== undefined) bar.value = percent;
 }
 
-function setAct(upload, words, work) {
+function act(upload, words, work) {
   const button = document.getElementById("upload-cancel").content.cloneNode(true).querySelector("button");
   button.setAttribute("aria-label", `${words} ${upload.path}`);
   button.addEventListener("click", work);
-  upload.row.querySelector(".upload-act").replaceChildren(button);
+  return button;
 }
 
-function setLink(upload, words, address) {
+function linkTo(upload, words, address) {
   const link = document.createElement("a");
   link.className = "button slight";
   link.href = address;
   link.textContent = words;
   link.setAttribute("aria-label", `${words} ${upload.path}`);
-  upload.row.querySelector(".upload-act").replaceChildren(link);
+  return link;
 }
+
+const setActs = (upload, ...acts) => upload.row.querySelector(".upload-act").replaceChildren(...acts);
+const dismissal = (upload) => act(upload, "Dismiss", () => remove(upload));
 
 function remove(upload) {
   uploads.splice(uploads.indexOf(upload), 1);
@@ -126,7 +129,7 @@ function cancel(upload) {
 function end(upload, stage, sentence) {
   upload.stage = stage;
   show(upload, "broken", sentence, undefined, "failure");
-  setAct(upload, "Dismiss", () => remove(upload));
+  setActs(upload, dismissal(upload));
   say.textContent = `${upload.path}: ${sentence}`;
   renew();
 }
@@ -144,7 +147,7 @@ async function send(upload) {
     const image = await transfer(upload.file, upload.path, api, upload.controller.signal, tell);
     Object.assign(upload, { stage: "made", name: image.name });
     show(upload, "clock", "Uploaded, waiting", null);
-    upload.row.querySelector(".upload-act").replaceChildren();
+    setActs(upload);
     look();
     refresh();
   } catch (error) {
@@ -177,9 +180,13 @@ function settle(upload, image) {
   else if (image.state === "processing") show(upload, "clock", image.words, image.progress?.percent ?? null);
   else {
     upload.stage = image.state === "published" ? "open" : "failed";
-    if (upload.stage === "open") show(upload, "done", image.words || "Ready", undefined, image.tone);
-    else show(upload, image.icon || "broken", image.sentence || image.words, undefined, image.tone);
-    setLink(upload, upload.stage === "open" ? "Open" : "Details", image.links.page);
+    if (upload.stage === "open") {
+      show(upload, "done", image.words || "Ready", undefined, image.tone);
+      setActs(upload, linkTo(upload, "Open", image.links.page));
+    } else {
+      show(upload, image.icon || "broken", image.sentence || image.words, undefined, image.tone);
+      setActs(upload, linkTo(upload, "Details", image.links.page), dismissal(upload));
+    }
     say.textContent = `${upload.path}: ${image.sentence || image.words || "ready"}`;
     refresh();
   }
@@ -190,9 +197,14 @@ function renew() {
   sheet.classList.toggle("busy", uploads.length > 0);
   const accepted = uploads.filter((upload) => upload.stage !== "refused").length;
   const sent = at("made", "open", "failed").length;
-  pill.hidden = sheet.open || !at("waiting", "sending", "made").length;
-  pill.lastChild.textContent = `${sent} of ${accepted}`;
-  pill.setAttribute("aria-label", `Uploads: ${sent} of ${accepted}`);
+  const isBusy = at("waiting", "sending", "made").length > 0;
+  const failed = at("failed").length;
+  const words = [isBusy && `${sent} of ${accepted}`, failed && `${failed} failed`].filter(Boolean).join(", ");
+  pill.hidden = sheet.open || !words;
+  pill.lastChild.textContent = words;
+  pill.setAttribute("aria-label", `Uploads: ${words}`);
+  const use = pill.querySelector("use");
+  use.setAttribute("href", use.getAttribute("href").replace(/#.*/, failed ? "#attention" : "#upload"));
 }
 
 // where files come from

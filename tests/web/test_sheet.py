@@ -171,6 +171,30 @@ def test_a_closed_sheet_stays_as_a_pill_and_leaving_asks_first(browser: Browser,
         expect(page.get_by_text("4 images")).to_be_visible()
 
 
+def test_what_failed_behind_a_closed_sheet_keeps_its_pill(browser: Browser, serve: Serve, workspace: Workspace, disk: Path) -> None:
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        held: list[Route] = []
+        page.route("**/api/uploads", lambda route: held.append(route))
+        page.goto(address)
+        page.get_by_role("button", name="Upload").click()
+        choose(page, disk / "one.jpg", disk / "two.jpg")
+        expect(row(page, "two.jpg")).to_contain_text("Uploading")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("button", name="Uploads: 0 of 2")).to_be_visible()
+        for route in held:
+            route.fulfill(status=507, json={"error": {"code": "no-room", "message": "No room is left in the source."}})
+        pill = page.get_by_role("button", name="Uploads: 2 failed")
+        expect(pill).to_have_text("2 failed")
+        expect(pill.locator("use")).to_have_attribute("href", re.compile("#attention$"))
+        pill.click()
+        for name in ("one.jpg", "two.jpg"):
+            expect(row(page, name)).to_contain_text("No room is left in the source.")
+            page.get_by_role("button", name=f"Dismiss {name}").click()
+        page.get_by_role("button", name="Close").click()
+        expect(page.locator("#pill")).to_be_hidden()
+
+
 def test_a_pasted_picture_gets_a_name_of_its_own(browser: Browser, serve: Serve, workspace: Workspace) -> None:
     with serve() as address, browser.new_context() as context:
         page = context.new_page()
