@@ -52,8 +52,9 @@ async function ask(address) {
 }
 
 function takeOver(fresh) {
-  const generation = fresh.querySelector("[data-generation]")?.dataset.generation;
-  if (!generation !== !document.querySelector("[data-generation]")?.dataset.generation) location.reload(); // the picture has come, or gone
+  const [before, generation] = [document, fresh].map((root) => root.querySelector("[data-generation]")?.dataset.generation);
+  const isGone = before !== undefined && generation === undefined; // the image itself
+  if (isGone || !generation !== !before) location.reload(); // the picture has come, or gone
   const goesOn = further.size > 0 || Boolean(region("more", fresh)?.querySelector("[data-more]"));
   for (const mine of regions()) {
     const other = region(mine.dataset.region, fresh);

@@ -139,6 +139,17 @@ def test_an_image_opens_by_itself_when_it_is_ready(browser: Browser, serve: Serv
         page.close()
 
 
+def test_an_image_without_a_picture_that_is_deleted_elsewhere_is_gone(browser: Browser, serve: Serve, workspace: Workspace) -> None:
+    record("cut.jpg", workspace, tiles=FAILED, metadata=FAILED)
+    with serve() as address:
+        page = browser.new_page()
+        page.goto(f"{address}/image/cut.jpg")
+        expect(page.locator(".waiting-words")).to_have_text("scan.tif is cut off; 71 % could be read.")
+        settle(ImageKey("cut.jpg"), workspace)  # there is no such original
+        expect(page.get_by_text("There is no image cut.jpg.")).to_be_visible(timeout=3 * SOON)
+        page.close()
+
+
 def test_reprocess_makes_another_generation_and_offers_it(browser: Browser, serve: Serve, publish: Publish, workspace: Workspace) -> None:
     before = publish("cat.jpg", 300, 200)
     with serve() as address:
