@@ -96,6 +96,29 @@ def test_the_address_follows_the_view_and_leads_back_to_it(viewer: Page) -> None
     assert address_of_view(viewer) == [pytest.approx(2000, abs=2), pytest.approx(700, abs=2), pytest.approx(1, rel=0.01)]
 
 
+def test_the_whole_image_has_no_view_in_its_address_and_stays_whole(viewer: Page) -> None:
+    address = viewer.url
+    viewer.emulate_media(reduced_motion="reduce")  # saves time
+    viewer.reload()
+    expect(viewer.locator(".viewer.whole")).to_be_visible()
+    viewer.keyboard.press("+")
+    expect(viewer).to_have_url(re.compile("#1500,1000,"))
+    viewer.keyboard.press("0")
+    expect(viewer).to_have_url(address)
+    viewer.mouse.move(400, 400)
+    viewer.mouse.down()
+    viewer.mouse.move(500, 400, steps=4)
+    viewer.mouse.up()
+    expect(viewer).to_have_url(re.compile(r"#1\d\d\d,1000,"))
+    viewer.get_by_role("button", name="Show the whole image").click()
+    expect(viewer).to_have_url(address)
+    viewer.set_viewport_size({"width": 500, "height": 800})  # a phone is turned
+    expect(viewer.locator(".openseadragon-canvas canvas").first).to_have_attribute("width", "500")
+    for name, expected in (("Zoom in", re.compile("#1500,1000,")), ("Zoom out", address)):
+        viewer.get_by_role("button", name=name).click()
+        expect(viewer).to_have_url(expected)
+
+
 def test_a_senseless_address_shows_the_image(viewer: Page) -> None:
     address = viewer.url
     for end in ("#javascript:alert(1)", "#1,2", "#1e9,1e9,1e9", "#,,", "#-99999,5,0", "#5,5,9999"):
