@@ -6,7 +6,7 @@ const drawer = document.querySelector(".drawer");
 const filter = document.getElementById("filter");
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
+  if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
   const open = document.querySelector(".menu[open]") ?? (document.getElementById("viewer") && document.querySelector(".drawer[open]"));
   if (!open || event.target === filter && filter.value) return;
   open.open = false;

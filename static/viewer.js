@@ -60,7 +60,7 @@ const turns = { ArrowLeft: "previous", ArrowRight: "next" };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, summary, .drawer-inside, .menu")) return;
+  if (document.querySelector("dialog[open]") || event.target.closest("input, summary, .drawer-inside, .menu")) return;
   if (arrows[event.key]) arrow(event);
   else if (keys[event.key.toLowerCase()]) acts[keys[event.key.toLowerCase()]]();
   else return;

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.publishing.pipeline import settle
@@ -148,6 +148,26 @@ def test_arrow_keys_turn_to_the_other_images_and_move_a_view_that_is_zoomed(view
     wait_for_view(viewer)
     viewer.keyboard.press("ArrowLeft")
     expect(viewer).to_have_url(re.compile("/image/dog.jpg$"))
+
+
+PREVENTED = """(place) => ["r", "f", "0", "+", "ArrowRight"].filter((key) =>
+  !place.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true })))"""
+
+
+def test_the_viewers_keys_rest_below_the_sheet_of_uploads(browser: Browser, serve: Serve, publish: Publish) -> None:
+    publish("cat.jpg", 600, 400)
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        page.locator(".drawer > summary").click()
+        page.locator("#files").set_input_files([FilePayload(name="notes.txt", mimeType="", buffer=b"words")])
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert page.get_by_role("dialog").evaluate(PREVENTED) == []
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        expect(page.locator(".drawer")).to_have_attribute("open", "")
+        page.keyboard.press("Escape")
+        expect(page.locator(".drawer")).not_to_have_attribute("open", "")
 
 
 def test_what_is_in_view_is_saved_at_full_resolution(viewer: Page, tmp_path: Path) -> None:
