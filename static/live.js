@@ -7,14 +7,13 @@ const LOST_SECONDS = 10;
 const BUSY_SECONDS = 2; // while something on a further page is in progress; of the first page the server tells
 const SOON_SECONDS = 1; // after a page has come, or a form has gone: the work that was asked for may not have begun
 const ACT_TROUBLE = "That did not work. Try again.";
+const TOLD_SECONDS = 10;
 
-const say = document.createElement("p");
-say.className = "unseen";
-say.role = "status";
-const lost = document.createElement("p");
-lost.className = "slim lost";
-lost.role = "status";
-document.body.append(say, lost);
+const [say, lost] = ["unseen", "slim"].map((looks) => Object.assign(document.createElement("p"), { className: looks, role: "status" }));
+const corner = document.createElement("div");
+corner.className = "corner";
+corner.append(say, lost);
+document.body.append(corner);
 lost.hidden = true;
 
 const regions = () => [...document.querySelectorAll("[data-region]")];
@@ -22,6 +21,7 @@ const region = (name, root = document) => root.querySelector(`[data-region="${na
 const here = location.pathname + location.search;
 const further = new Map(); // the address of each further page of a list -> the keys of its rows
 let timer = 0;
+let telling = 0;
 let updatedAt = new Date();
 let isAsking = false;
 
@@ -58,7 +58,9 @@ function takeOver(fresh) {
   const goesOn = further.size > 0 || Boolean(region("more", fresh)?.querySelector("[data-more]"));
   for (const mine of regions()) {
     const other = region(mine.dataset.region, fresh);
-    if (other && !(mine.dataset.region === "more" && further.size)) morph(mine, other, announce, goesOn);
+    if (!other || mine.dataset.region === "more" && further.size) continue;
+    announce(mine, other);
+    morph(mine, other, announce, goesOn);
   }
   watchTheEnd();
   document.dispatchEvent(new CustomEvent("renewed", { detail: generation }));
@@ -77,9 +79,19 @@ function takeOverRows(fresh) {
 const rowOf = (key) => document.querySelector(`[data-live="${CSS.escape(key)}"]`);
 const busyPages = () => [...further].filter(([, keys]) => keys.some((key) => rowOf(key)?.dataset.busy !== undefined)).map(([address]) => address);
 
-/** Tell of what has failed since, in words, once. */
+/** Tell of what has failed since, in words, once; and of what has failed again, for nothing else on the page would show it. */
 function announce(mine, row) {
-  if (row.dataset.tone && mine?.dataset.tone !== row.dataset.tone) say.textContent = row.dataset.sentence;
+  if (!row.dataset.tone) return;
+  if (mine?.dataset.tone !== row.dataset.tone) tell(row.dataset.sentence, false);
+  else if (mine.dataset.tried !== row.dataset.tried) tell(`Tried again: ${row.dataset.sentence}`);
+}
+
+/** Read words out, and show them for a while, unless the page itself shows as much; "" takes them back. */
+function tell(words, isShown = words !== "") {
+  clearTimeout(telling);
+  say.textContent = words;
+  say.className = isShown ? "slim" : "unseen";
+  if (isShown) telling = setTimeout(tell, TOLD_SECONDS * 1000, "");
 }
 
 function tellLost(error) {
@@ -142,9 +154,14 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (form.method !== "post" || !form.closest("[data-region]")) return;
   event.preventDefault();
-  const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, event.submitter)) }).catch(() => null);
-  if (!answer?.ok) say.textContent = ACT_TROUBLE;
+  const button = event.submitter;
+  if (button.ariaDisabled) return;
+  button.ariaDisabled = "true"; // not `disabled`, which would lose the focus
+  tell("");
+  const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)) }).catch(() => null);
+  if (!answer?.ok) tell(ACT_TROUBLE);
   await refresh();
+  button.ariaDisabled = null;
   plan(SOON_SECONDS);
 });
 
@@ -153,13 +170,13 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   try {
     await navigator.clipboard.writeText(button.dataset.copy || document.getElementById(button.dataset.copyFrom).textContent);
-    say.textContent = "Copied.";
+    tell("Copied.", false);
     const use = button.querySelector("use");
     const icon = use.getAttribute("href");
     use.setAttribute("href", icon.replace(/#.*/, "#done"));
     setTimeout(() => use.setAttribute("href", icon), 1500);
   } catch {
-    say.textContent = "The browser did not allow copying.";
+    tell("The browser did not allow copying.");
   }
 });
 

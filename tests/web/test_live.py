@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
 
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import Progress
@@ -95,6 +96,41 @@ def test_a_lost_connection_is_told_and_found_again(browser: Browser, serve: Serv
         assert titles(page) == ["busy.jpg"]
         context.set_offline(False)
         expect(page.get_by_text("Connection lost.")).to_be_hidden(timeout=15_000)
+
+
+@pytest.mark.parametrize("path", ["/activity/", "/image/cut.jpg"])
+def test_a_retry_that_goes_wrong_or_changes_nothing_is_seen(browser: Browser, serve: Serve, workspace: Workspace, path: str) -> None:
+    record("cut.jpg", workspace, tiles=FAILED, metadata=FAILED, finished_at=NOW)
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address + path)
+        held: list[Route] = []
+        page.route("**/image/cut.jpg", lambda route: held.append(route) if route.request.method == "POST" else route.continue_())
+        button = page.get_by_role("button", name="Retry")
+        with page.expect_request(lambda request: request.method == "POST"):
+            button.click()
+        expect(button).to_be_disabled()
+        held.pop().abort()
+        expect(page.get_by_text("That did not work. Try again.")).to_have_css("clip-path", "none")
+        expect(button).to_be_enabled()
+        with page.expect_request(lambda request: request.method == "POST"):
+            button.click()
+        expect(button).to_be_disabled()
+        change("cut.jpg", workspace, finished_at=NOW + timedelta(minutes=1))
+        held.pop().fulfill(status=204)
+        expect(page.get_by_text("Tried again: scan.tif is cut off; 71 % could be read.")).to_have_css("clip-path", "none")
+
+
+def test_copying_that_is_not_allowed_is_told(browser: Browser, serve: Serve, publish: Publish) -> None:
+    publish("cat.jpg")
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+        page.locator(".drawer > summary").click()
+        page.get_by_label("Filter tags").fill("mimetype")
+        page.get_by_role("button", name="Copy MIMEType").click()
+        expect(page.get_by_text("The browser did not allow copying.")).to_have_css("clip-path", "none")
 
 
 def test_a_hidden_tab_rests(browser: Browser, serve: Serve, workspace: Workspace) -> None:
