@@ -142,9 +142,14 @@ function pump() {
 async function send(upload) {
   upload.stage = "sending";
   const tell = (share) => show(upload, "upload", `Uploading ${Math.floor(share * 100)} %`, share * 100);
+  const begin = () => transfer(upload.file, upload.path, api, upload.controller.signal, tell);
   tell(0);
   try {
-    const image = await transfer(upload.file, upload.path, api, upload.controller.signal, tell);
+    const image = await begin().catch(async (error) => {
+      if (error.code !== "forbidden") throw error;
+      api = await call(sheet.dataset.api, "GET"); // its token is another one since somebody has signed in, or the server has started, anew
+      return begin();
+    });
     Object.assign(upload, { stage: "made", name: image.name });
     show(upload, "clock", "Uploaded, waiting", null);
     setActs(upload);

@@ -231,6 +231,19 @@ def test_a_part_that_fails_is_sent_again(browser: Browser, serve: Serve, workspa
         assert failed
 
 
+def test_a_page_that_is_older_than_the_server_uploads(
+    browser: Browser, serve: Serve, application: Flask, workspace: Workspace, disk: Path
+) -> None:
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_role("button", name="Upload").click()
+        expect(page.locator("#limits")).not_to_be_empty()
+        application.extensions["lambdazoom.token"] = "another"
+        choose(page, disk / "one.jpg")
+        expect(row(page, "one.jpg").get_by_role("link", name="Open one.jpg")).to_be_visible()
+
+
 @pytest.mark.parametrize("single", [100 * 2**20, 2**20], ids=["one part", "several"])
 def test_on_buckets_the_browser_sends_to_the_bucket_itself(
     browser: Browser,
