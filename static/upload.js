@@ -7,6 +7,7 @@ const FILES_AT_ONCE = 2;
 const WELL_KNOWN = { ".jpg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WebP", ".heic": "HEIC", ".psd": "PSD" };
 const LOOK_MILLISECONDS = 1000;
 const LOOK_MOST = 50; // names in one question
+const PATIENCE = 60; // answers without a name, before it is asked whether there still is such an original
 
 const sheet = document.getElementById("sheet");
 const list = document.getElementById("uploads");
@@ -15,7 +16,7 @@ const picker = document.getElementById("files");
 const dropHere = document.getElementById("drop-here");
 const say = document.getElementById("uploads-say");
 
-const uploads = []; // {row, file, path, stage, controller, name}; stages: waiting, sending, made (uploaded), open, failed, refused
+const uploads = []; // {row, file, path, stage, controller, name, self, missed}; stages: waiting, sending, made (uploaded), open, failed, refused
 let api = null;
 let looking = 0;
 
@@ -150,7 +151,7 @@ async function send(upload) {
       api = await call(sheet.dataset.api, "GET"); // its token is another one since somebody has signed in, or the server has started, anew
       return begin();
     });
-    Object.assign(upload, { stage: "made", name: image.name });
+    Object.assign(upload, { stage: "made", name: image.name, self: image.links.self, missed: 0 });
     show(upload, "clock", "Uploaded, waiting", null);
     setActs(upload);
     look();
@@ -167,11 +168,8 @@ async function look() {
   clearTimeout(looking);
   const pending = at("made").slice(0, LOOK_MOST);
   if (!pending.length) return;
-  const address = new URL(api.links.images, location.href);
-  for (const upload of pending) address.searchParams.append("name", upload.name);
   try {
-    const { images } = await call(address, "GET");
-    for (const image of images) settle(pending.find((upload) => upload.name === image.name), image);
+    if (!document.hidden) await lookFor(pending);
   } catch (error) {
     console.warn(error); // the next look may go better; live.js tells of lost connections
   }
@@ -179,8 +177,29 @@ async function look() {
   looking = setTimeout(look, LOOK_MILLISECONDS);
 }
 
+async function lookFor(pending) {
+  const address = new URL(api.links.images, location.href);
+  for (const upload of pending) address.searchParams.append("name", upload.name);
+  const { images } = await call(address, "GET");
+  const found = new Map(images.map((image) => [image.name, image]));
+  for (const upload of pending) {
+    const image = found.get(upload.name) ?? (++upload.missed % PATIENCE ? null : await whatIsLeft(upload));
+    if (image) settle(upload, image);
+  }
+}
+
+/** The image that the list does not have: nobody may have looked at its original yet, and it may have been deleted. */
+async function whatIsLeft(upload) {
+  try {
+    return await call(upload.self, "GET");
+  } catch (error) {
+    if (error.code !== "not-found") throw error;
+    end(upload, "failed", "It is no longer in the source.");
+    return null;
+  }
+}
+
 function settle(upload, image) {
-  if (!upload) return;
   if (image.state === "waiting") show(upload, "clock", "Uploaded, waiting", null);
   else if (image.state === "processing") show(upload, "clock", image.words, image.progress?.percent ?? null);
   else {

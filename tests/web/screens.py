@@ -129,7 +129,7 @@ def take(browser: Browser, address: str, device: str) -> None:
 def upload(page: Page) -> None:
     """A few files in the sheet: one that is no image, one that is tiled by now, and two on their way, which is slow."""
     page.route("**/api/uploads", hand_over)
-    page.route("**/complete", lambda route: route.fulfill(status=201, json={"name": TILING}))
+    page.route("**/complete", lambda route: route.fulfill(status=201, json={"name": TILING, "links": {"self": "/complete"}}))
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 300_000}
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
     names = ["scan-0412.tif", "scan-0413.tif", "scan-0414.tif", "notes.txt"]

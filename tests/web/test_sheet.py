@@ -21,6 +21,17 @@ from tests.conftest import picture
 
 from .conftest import Publish, Serve
 
+# the sheet looks two hundred times as often, and the list has none of the images that are asked for by name
+HURRIED_AND_UNKNOWN = """
+const { fetch, setTimeout } = window; // as they were
+window.asked = 0;
+window.setTimeout = (work, time, ...rest) => setTimeout(work, work.name === "look" ? time / 200 : time, ...rest);
+window.fetch = async (address, ...rest) => {
+  if (!String(address).includes("/api/images?name=")) return fetch(address, ...rest);
+  window.asked += 1;
+  return Response.json({ images: [] });
+};"""
+
 PART = re.compile(r"/api/uploads/.*")
 
 
@@ -242,6 +253,26 @@ def test_a_page_that_is_older_than_the_server_uploads(
         application.extensions["lambdazoom.token"] = "another"
         choose(page, disk / "one.jpg")
         expect(row(page, "one.jpg").get_by_role("link", name="Open one.jpg")).to_be_visible()
+
+
+def test_what_is_deleted_before_anything_has_looked_at_it_is_waited_for_no_longer(
+    browser: Browser, serve: Serve, workspace: Workspace, disk: Path
+) -> None:
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.add_init_script(HURRIED_AND_UNKNOWN)
+        gone = {"error": {"code": "not-found", "message": "There is no image one.jpg. It may have been deleted or renamed."}}
+        page.route("**/api/images/one.jpg", lambda route: route.fulfill(status=404, json=gone))
+        page.goto(address)
+        page.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+        choose(page, disk / "one.jpg")
+        expect(row(page, "one.jpg")).to_contain_text("Uploaded, waiting")
+        page.wait_for_timeout(100)
+        assert page.evaluate("window.asked") == 0
+        page.evaluate("() => { delete document.hidden; }")
+        expect(row(page, "one.jpg")).to_contain_text("It is no longer in the source.")
+        assert page.evaluate("window.asked") == 60
+        row(page, "one.jpg").get_by_role("button", name="Dismiss one.jpg").click()
 
 
 @pytest.mark.parametrize("single", [100 * 2**20, 2**20], ids=["one part", "several"])
