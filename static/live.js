@@ -55,6 +55,8 @@ function takeOver(fresh) {
   const [before, generation] = [document, fresh].map((root) => root.querySelector("[data-generation]")?.dataset.generation);
   const isGone = before !== undefined && generation === undefined; // the image itself
   if (isGone || !generation !== !before) location.reload(); // the picture has come, or gone
+  const focus = document.activeElement;
+  const [place, row] = [focus.closest("[data-region]"), focus.closest("[data-live]")];
   const goesOn = further.size > 0 || Boolean(region("more", fresh)?.querySelector("[data-more]"));
   for (const mine of regions()) {
     const other = region(mine.dataset.region, fresh);
@@ -62,8 +64,16 @@ function takeOver(fresh) {
     announce(mine, other);
     morph(mine, other, announce, goesOn);
   }
+  if (place && !focus.isConnected) focusNear(place, row);
   watchTheEnd();
   document.dispatchEvent(new CustomEvent("renewed", { detail: generation }));
+}
+
+/** What had the focus is gone: give it to the link of the same row, or to the heading of what is left, or to the region. */
+function focusNear(place, row) {
+  const target = (row && rowOf(row.dataset.live)?.querySelector("h2, a")) ?? place.querySelector("h2") ?? place;
+  if (!target.matches("a")) target.tabIndex = -1;
+  target.focus();
 }
 
 function takeOverRows(fresh) {

@@ -2,6 +2,7 @@
 
 const key = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.live : undefined);
 const rows = (element) => [...element.children].filter(key);
+const OURS = ["open", "tabindex"]; // attributes that come from use
 
 /** Make `old` like `fresh`. Rows (`data-live`) are told by their key and keep their place; `heard` hears of each that came or changed. */
 export function morph(old, fresh, heard, goesOn = false) {
@@ -13,7 +14,7 @@ export function morph(old, fresh, heard, goesOn = false) {
 
 function copyAttributes(old, fresh) {
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !OURS.includes(name)) old.removeAttribute(name);
 }
 
 /** A row that is gone goes; one beyond the last of a list that goes on (`goesOn`) belongs to its next page and stays. */

@@ -121,6 +121,35 @@ def test_a_retry_that_goes_wrong_or_changes_nothing_is_seen(browser: Browser, se
         expect(page.get_by_text("Tried again: scan.tif is cut off; 71 % could be read.")).to_have_css("clip-path", "none")
 
 
+def test_who_retries_by_keyboard_keeps_a_place_on_the_page(browser: Browser, serve: Serve, workspace: Workspace) -> None:
+    names = ("one.jpg", "two.jpg", "three.jpg")
+    for name in names:
+        record(name, workspace, tiles=FAILED, metadata=FAILED)
+
+    def begin(route: Route) -> None:
+        """What is asked for is begun at once."""
+        if route.request.method == "POST":
+            for name in names if route.request.url.endswith("/activity/") else ("two.jpg",):
+                record(name, workspace, **tiling(7))
+            route.fulfill(status=204)
+        else:
+            route.fallback()
+
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.route(re.compile(r"/(activity/|image/two\.jpg)$"), begin)
+        page.goto(f"{address}/activity/")
+        page.get_by_role("button", name="Retry two.jpg").press("Enter")
+        expect(page.get_by_role("link", name="two.jpg")).to_be_focused()
+        page.get_by_role("button", name="Retry all 2").press("Enter")
+        heading = page.get_by_role("heading", name="In progress")
+        expect(heading).to_be_focused()
+        change("two.jpg", workspace, progress=Progress("tiling", 50, 100))
+        page.evaluate("() => { document.dispatchEvent(new Event('visibilitychange')); }")
+        expect(page.get_by_text("Tiling 50 %")).to_be_visible(timeout=SOON)
+        expect(heading).to_be_focused()
+
+
 def test_copying_that_is_not_allowed_is_told(browser: Browser, serve: Serve, publish: Publish) -> None:
     publish("cat.jpg")
     with serve() as address, browser.new_context() as context:
