@@ -1,6 +1,6 @@
 // The address follows the view, and the view the address: `#x,y,zoom`, the centre in pixels of the image, and screen pixels for each of them.
 
-const FORM = /^#(-?\d{1,9}),(-?\d{1,9}),(\d{0,4}(?:\.\d{1,6})?)$/;
+const FORM = /^#(-?\d{1,9}),(-?\d{1,9}),(\d{0,4}(?:\.\d{1,9})?)$/;
 const NEAR = 0.01; // of the whole image's zoom and width: as good as the whole image
 
 /** Keep the address's end and the viewer's view together. */

@@ -37,6 +37,10 @@ const view = viewer.viewport;
 viewer.canvas.setAttribute("role", "application");
 viewer.canvas.setAttribute("aria-label", `${place.dataset.title}: arrow keys move, plus and minus zoom`);
 
+// OpenSeadragon gives its canvas the focus by script, which browsers show as they show the keyboard's
+viewer.canvas.addEventListener("pointerdown", () => viewer.canvas.classList.add("pointed"), { capture: true });
+document.addEventListener("keydown", () => viewer.canvas.classList.remove("pointed"), { capture: true });
+
 const isWhole = () => !viewer.isOpen() || view.getZoom() <= view.getHomeZoom() * NEARLY;
 const tellWhole = () => place.classList.toggle("whole", isWhole());
 for (const name of ["open", "zoom", "resize"]) viewer.addHandler(name, tellWhole);

@@ -150,6 +150,41 @@ def test_arrow_keys_turn_to_the_other_images_and_move_a_view_that_is_zoomed(view
     expect(viewer).to_have_url(re.compile("/image/dog.jpg$"))
 
 
+def test_the_ring_of_the_focus_is_the_keyboards_alone(browser: Browser, serve: Serve, publish: Publish) -> None:
+    publish("cat.jpg", 600, 400)
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{address}/image/cat.jpg")
+        canvas = page.get_by_role("application")
+        page.mouse.move(400, 400)
+        page.mouse.down()
+        page.mouse.move(500, 400, steps=4)
+        page.mouse.up()
+        expect(canvas).to_be_focused()
+        expect(canvas).to_have_css("outline-style", "none")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Shift+Tab")
+        expect(canvas).to_be_focused()
+        expect(canvas).to_have_css("outline-style", "solid")
+
+
+def test_the_address_holds_the_view_of_a_very_large_image(browser: Browser, serve: Serve, publish: Publish) -> None:
+    publish("cat.jpg", 600, 400)
+    size = b'<Size Width="9000000" Height="6000000"/>'
+    with serve() as address, browser.new_context(reduced_motion="reduce") as context:
+        page = context.new_page()
+        page.route("**/cat.jpg.dzi?*", lambda route: route.fulfill(body=re.sub(rb"<Size.*?/>", size, route.fetch().body())))
+        page.route("**/cat.jpg_files/**", lambda route: route.fulfill(status=404, body=""))
+        page.goto(f"{address}/image/cat.jpg")
+        expect(page.locator(".viewer.whole")).to_be_visible()
+        page.get_by_role("button", name="Zoom in").click()
+        expect(page).to_have_url(re.compile(r"#4500000,3000000,0\.000\d{4}$"))
+        with page.expect_request("**/cat.jpg_files/**"):
+            page.reload()
+        page.get_by_role("button", name="Zoom out").click()
+        expect(page).to_have_url(re.compile("/cat.jpg$"))
+
+
 PREVENTED = """(place) => ["r", "f", "0", "+", "ArrowRight"].filter((key) =>
   !place.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true })))"""
 
