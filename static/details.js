@@ -30,6 +30,7 @@ filter?.addEventListener("input", () => {
       found += !row.hidden;
     }
     group.hidden = !found;
+    group.querySelector("summary > span").textContent = found;
     if (words.length || group.dataset.opened) group.open = words.length > 0;
     if (words.length) group.dataset.opened = "by filter";
     else delete group.dataset.opened;

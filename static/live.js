@@ -116,6 +116,8 @@ function tellUpdated() {
   const place = document.querySelector("[data-updated] time");
   if (!place) return;
   const seconds = Math.round((Date.now() - updatedAt) / 1000);
+  place.dateTime = updatedAt.toISOString().replace(/\.\d+Z$/, "+00:00");
+  place.title = place.dateTime.replace("T", " ").replace("+00:00", " UTC");
   place.textContent = seconds < 2 ? "just now" : seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`;
 }
 

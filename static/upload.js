@@ -36,6 +36,7 @@ function kinds() {
 }
 
 function bytes(count) {
+  if (count === 1) return "1 byte";
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let unit = 0;
   for (; count >= 999.5 && unit < units.length - 1; unit += 1) count /= 1000;

@@ -162,6 +162,16 @@ def test_copying_that_is_not_allowed_is_told(browser: Browser, serve: Serve, pub
         expect(page.get_by_text("The browser did not allow copying.")).to_have_css("clip-path", "none")
 
 
+def test_when_the_page_was_updated_is_told_to_the_second(browser: Browser, serve: Serve, workspace: Workspace) -> None:
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/activity/", lambda route: route.fulfill(body=re.sub(r'datetime="[^"]+" title="[^"]+"', "", route.fetch().text())))
+        page.goto(f"{address}/activity/")
+        updated = page.locator("[data-updated] time")
+        expect(updated).to_have_attribute("title", re.compile(r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
+        expect(updated).to_have_attribute("datetime", re.compile(r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$"))
+
+
 def test_a_hidden_tab_rests(browser: Browser, serve: Serve, workspace: Workspace) -> None:
     record("busy.jpg", workspace, **tiling(7))
     with serve() as address, browser.new_context() as context:

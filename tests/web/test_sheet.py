@@ -104,7 +104,7 @@ def test_the_keyboard_alone_uploads_opens_and_deletes(browser: Browser, serve: S
 def test_what_can_be_no_image_is_refused_at_the_top_and_costs_nothing(
     browser: Browser, serve: Serve, workspace: Workspace, disk: Path
 ) -> None:
-    (disk / "notes.txt").write_text("words")
+    (disk / "notes.txt").write_text("w")
     (disk / "empty.png").write_bytes(b"")
     with serve() as address, browser.new_context() as context:
         page = context.new_page()
@@ -117,6 +117,7 @@ def test_what_can_be_no_image_is_refused_at_the_top_and_costs_nothing(
         names = page.locator(".upload-name > :first-child").all_text_contents()
         assert sorted(names[:2]) == ["empty.png", "notes.txt"]
         expect(row(page, "empty.png")).to_contain_text("It is empty.")
+        expect(row(page, "notes.txt").locator(".quiet")).to_have_text("1 byte")
         assert not [each for each in asked if "notes.txt" in each or "empty.png" in each]
         row(page, "notes.txt").get_by_role("button", name="Dismiss notes.txt").click()
         expect(row(page, "notes.txt")).to_have_count(0)

@@ -248,15 +248,18 @@ def test_the_scale_is_shown_where_the_file_knows_it(browser: Browser, serve: Ser
 def test_tags_are_filtered_and_copied(viewer: Page) -> None:
     viewer.context.grant_permissions(["clipboard-read", "clipboard-write"])
     viewer.locator(".drawer > summary").click()
+    counts = viewer.locator(".group > summary > span").all_inner_texts()
     viewer.get_by_label("Filter tags").fill("mimetype nothing")
     expect(viewer.locator("#filtered")).to_have_text("0 tags")
     viewer.get_by_label("Filter tags").fill("mimetype")
     expect(viewer.locator("#filtered")).to_have_text("1 tag")
     expect(viewer.locator(".group:visible")).to_have_count(1)
+    expect(viewer.locator(".group:visible > summary > span")).to_have_text("1")
     viewer.get_by_role("button", name="Copy MIMEType").click()
     assert viewer.evaluate("navigator.clipboard.readText()") == "image/jpeg"
     viewer.get_by_label("Filter tags").fill("")
     assert viewer.locator(".group:visible").count() > 1
+    assert viewer.locator(".group > summary > span").all_inner_texts() == counts
     viewer.keyboard.press("Escape")
     expect(viewer.locator(".drawer")).not_to_have_attribute("open", "")
 
