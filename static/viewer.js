@@ -41,6 +41,8 @@ viewer.canvas.setAttribute("aria-label", `${place.dataset.title}: arrow keys mov
 viewer.canvas.addEventListener("pointerdown", () => viewer.canvas.classList.add("pointed"), { capture: true });
 document.addEventListener("keydown", () => viewer.canvas.classList.remove("pointed"), { capture: true });
 
+viewer.addOnceHandler("tile-drawn", () => place.querySelector(".still").remove()); // till then the thumbnail stands there
+
 const isWhole = () => !viewer.isOpen() || view.getZoom() <= view.getHomeZoom() * NEARLY;
 const tellWhole = () => place.classList.toggle("whole", isWhole());
 for (const name of ["open", "zoom", "resize"]) viewer.addHandler(name, tellWhole);

@@ -45,7 +45,7 @@ def test_an_image_page_has_viewer_facts_and_metadata(client: FlaskClient, publis
         f"{made.tile_count:,} ·",
     ):
         assert fact in page
-    assert f'<noscript><img class="still" src="/thumbnail/trip/cat.jpg.jpg?v={made.generation}"' in page
+    assert f'<img class="still" src="/thumbnail/trip/cat.jpg.jpg?v={made.generation}"' in page
     assert f'property="og:image" content="http://localhost/thumbnail/trip/cat.jpg.jpg?v={made.generation}"' in page
     assert "refresh" not in page
 

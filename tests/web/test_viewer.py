@@ -1,12 +1,13 @@
 """Chromium opens the pages: whatever it asks for answers, and it has nothing to complain about."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from lambdazoom.model.keys import ImageKey
 from lambdazoom.publishing.pipeline import settle
@@ -262,6 +263,25 @@ def test_tags_are_filtered_and_copied(viewer: Page) -> None:
     assert viewer.locator(".group > summary > span").all_inner_texts() == counts
     viewer.keyboard.press("Escape")
     expect(viewer.locator(".drawer")).not_to_have_attribute("open", "")
+
+
+def test_the_thumbnail_stands_where_the_picture_will_until_it_comes(browser: Browser, serve: Serve, publish: Publish) -> None:
+    publish("cat.jpg", 600, 400)
+    with serve() as address, browser.new_context() as context:
+        page = context.new_page()
+        held: list[Route] = []
+        go_on = threading.Event()
+        page.route("**/cat.jpg_files/**", lambda route: route.continue_() if go_on.is_set() else held.append(route))
+        page.goto(f"{address}/image/cat.jpg")
+        still = page.get_by_role("img", name="cat.jpg")
+        expect(page.locator(".viewer.whole")).to_be_visible()
+        expect(still).to_be_visible()
+        boxes = [place.bounding_box() for place in (still, page.locator(".openseadragon-canvas canvas").first, page.locator("#viewer"))]
+        assert boxes == [boxes[0]] * 3
+        go_on.set()
+        for route in held:
+            route.continue_()
+        expect(still).to_have_count(0)
 
 
 def test_without_scripts_there_are_thumbnail_facts_and_metadata(browser: Browser, serve: Serve, publish: Publish) -> None:
