@@ -1,5 +1,6 @@
 """What people see on the terminal while images are processed: bars on a terminal, plain lines in a log."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from lambdazoom.summary import summary
 
 _BAR = "{desc:<40} {percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} {unit} {elapsed}"
 _REDRAW_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -85,8 +88,11 @@ class Terminal:
         return bar is not None
 
     def _say(self, line: str) -> None:
-        with tqdm.external_write_mode():
-            click.echo(line)
+        try:
+            with tqdm.external_write_mode():
+                click.echo(line)
+        except (OSError, ValueError) as error:  # nobody reads any more (`serve | head`), or the terminal has no such letters
+            log.warning("Not printed (%s): %s", error, line)
 
 
 def _bar(name: str) -> "tqdm[NoReturn]":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from lambdazoom.model.errors import Interrupted, LambdaZoomError
 from lambdazoom.model.keys import ImageKey
@@ -19,11 +19,13 @@ RETRY_SECONDS = 60.0  # after a first failure, and twice as long after each furt
 LONGEST_RETRY_SECONDS = 3600.0
 STOP_SECONDS = 8.0
 
+_Told = TypeVar("_Told")
+
 log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Hears, from several threads, how the work goes."""
+    """Hears, from several threads, how the work goes; what it can't bear is logged, and the work goes on."""
 
     def progress(self, image: ImageKey, progress: Progress) -> None:
         """A run is that far."""
@@ -136,17 +138,18 @@ class Workers:
     def _settle(self, image: ImageKey, wish: Wish) -> "_End":
         """Settle one image, and tell how that ended."""
         try:
-            record = self._settling(image, wish, lambda progress: self._listener.progress(image, progress))
+            record = self._settling(image, wish, lambda progress: _tell(self._listener.progress, image, progress))
         except Interrupted:
             return _End.SETTLED
         except LambdaZoomError as error:
-            self._listener.failed(image, error)
+            _tell(self._listener.failed, image, error)
             return _End.FAILED
         except Exception as error:  # the folder's counterpart of the Lambda door: one image must not end the service
             log.exception("%s: unexpected error", image.display)
-            self._listener.failed(image, LambdaZoomError(f"It met an unexpected error ({type(error).__name__}). Please report it."))
+            sentence = f"It met an unexpected error ({type(error).__name__}). Please report it."
+            _tell(self._listener.failed, image, LambdaZoomError(sentence))
             return _End.SETTLED
-        self._listener.finished(image, record)
+        _tell(self._listener.finished, image, record)
         if record is None or not (record.is_unsettled or record.heartbeat_at):
             return _End.SETTLED
         return _End.FAILED if record.is_unsettled and not record.heartbeat_at else _End.ELSEWHERE
@@ -158,6 +161,14 @@ class _End(Enum):
     SETTLED = auto()
     FAILED = auto()
     ELSEWHERE = auto()
+
+
+def _tell(hears: Callable[[ImageKey, _Told], None], image: ImageKey, told: _Told) -> None:
+    """Let the listener hear how it goes; a thread that ended over it would settle nothing any more."""
+    try:
+        hears(image, told)
+    except Exception:
+        log.exception("%s: nobody could be told how it goes", image.display)
 
 
 def _pause(failures: int) -> float:
