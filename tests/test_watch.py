@@ -1,7 +1,11 @@
 """The watch: what arrives, changes and goes is told once it is at rest, and only then."""
 
+import os
 import queue
 import shutil
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -125,6 +129,31 @@ def test_a_source_that_is_lost_from_sight_as_a_whole_is_not_taken_for_deleted(
         with pytest.raises(queue.Empty):
             heard.get(timeout=3)
         (source.parent / "unmounted").rename(source)
+
+
+def test_a_subfolder_that_becomes_unreadable_does_not_end_the_watch(source: Path, environment: dict[str, str]) -> None:
+    (source / "trip" / "deep").mkdir(parents=True)
+    (source / "trip" / "deep" / "cat.jpg").write_bytes(b"1")
+    program = f"""
+        import queue, time
+        from pathlib import Path
+        from lambdazoom.storage import watch
+        from lambdazoom.storage.folder import FolderSource
+        watch.RESCAN_SECONDS, watch.QUIET_SECONDS = 0.2, 0.2
+        source, heard = Path({str(source)!r}), queue.Queue()
+        with watch.Watch(FolderSource(source), heard.put) as watching:
+            print(heard.get(timeout=10))
+            (source / "trip").chmod(0)
+            time.sleep(1)  # it is looked through meanwhile
+            (source / "new.jpg").write_bytes(b"1")
+            print(heard.get(timeout=10))
+    """
+    # root may read everything, so its right to do so is taken from the child
+    unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [*unprivileged, sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    (source / "trip").chmod(0o700)
+    assert done.stdout.split() == ["trip/deep/cat.jpg", "new.jpg"], done.stderr
 
 
 def test_the_watch_leaves_nothing_behind(source: Path, environment: dict[str, str]) -> None:

@@ -142,7 +142,7 @@ class Watch(FileSystemEventHandler):
     def _is_really_gone(self, key: str) -> bool:
         """Whether the file was deleted, not a whole drive lost from sight: that must not take all pyramids along."""
         folder = (self._source.root / key).parent
-        while not folder.exists() and folder != self._source.root:
+        while not os.path.exists(folder) and folder != self._source.root:  # noqa: PTH110 (Path's raises below an unreadable folder)
             folder = folder.parent
         try:
             return folder.stat().st_dev == self._told[key].device
