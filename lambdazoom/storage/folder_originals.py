@@ -5,6 +5,7 @@ The hidden file has no state but its size, so that an upload survives a restart 
 
 import errno
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -28,6 +29,8 @@ CHUNK_BYTES = 2**20
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # what link(2) says on file systems that have none
+
+log = logging.getLogger(__name__)
 
 
 class FolderOriginals:
@@ -94,14 +97,15 @@ class FolderOriginals:
             self._hidden(upload).unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Delete the uploads that nobody goes on with."""
+        """Delete the uploads that nobody goes on with; one that can't be deleted is logged, and is in nobody's way."""
         for left in self._root.glob(f"{HIDDEN}*"):
-            with _refusals(left.name):
-                try:
-                    if time.time() - left.stat().st_mtime > IDLE_SECONDS:
-                        left.unlink()
-                except FileNotFoundError:
-                    continue  # done, or given up, just now
+            try:
+                if time.time() - left.stat().st_mtime > IDLE_SECONDS:
+                    left.unlink()
+            except FileNotFoundError:
+                continue  # done, or given up, just now
+            except OSError as error:
+                log.warning("%s is left of an upload and can't be deleted (%s).", left, error.strerror)
 
     def download(self, found: SourceObject, file_name: str) -> Path:  # noqa: ARG002
         """The file itself."""

@@ -11,11 +11,14 @@ import pytest
 
 from lambdazoom.model.errors import NoRoom
 from lambdazoom.model.uploads import Plan
+from lambdazoom.publishing import indexing
+from lambdazoom.publishing.chores import Chores
 from lambdazoom.publishing.workspace import Workspace
 from lambdazoom.storage import folder_originals
 from lambdazoom.storage.folder import FolderSource
 from lambdazoom.storage.folder_originals import HIDDEN, IDLE_SECONDS, FolderOriginals, put_without_links
 from lambdazoom.web.application import create_app
+from tests.waiting import wait_until
 
 from .uploading import MIB, Program, Refusal, left_behind
 from .uploading import on_folder as on_folder  # a fixture
@@ -101,6 +104,25 @@ def test_uploads_that_are_left_alone_are_swept(workspace: Workspace, on_folder: 
     assert not left.exists()
     assert len(list(source.glob(f"{HIDDEN}*"))) == 1
     assert mine.exists()
+
+
+def test_a_leftover_that_can_not_be_deleted_is_in_nobodys_way(
+    workspace: Workspace, on_folder: Program, source: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    long_ago = time.time() - IDLE_SECONDS - 5
+    stuck = source / f"{HIDDEN}{'0' * 32}"
+    stuck.mkdir()  # not even root deletes that as a file
+    left = [source / f"{HIDDEN}{digit * 32}" for digit in "123"]
+    for path in left:
+        path.touch()
+    for path in (stuck, *left):
+        os.utime(path, (long_ago, long_ago))
+    with Chores(workspace):
+        wait_until(lambda: indexing.latest(workspace.metadata) is not None)
+    assert list(source.iterdir()) == [stuck]
+    assert f"{stuck} is left of an upload and can't be deleted" in caplog.text
+    on_folder.begin("cat.jpg", 5)
+    assert len(left_behind(source)) == 1
 
 
 def test_an_upload_that_the_disk_has_no_room_for_is_refused_at_once(
