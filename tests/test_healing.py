@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from lambdazoom.metadata.exiftool import ExifTool
 from lambdazoom.model.errors import StorageError
 from lambdazoom.model.keys import ImageKey, SourceObject
 from lambdazoom.model.records import Outcome, State
-from lambdazoom.publishing import catalog, cutting, documents, generations, workers
+from lambdazoom.publishing import catalog, cutting, documents, generations, housekeeping, workers
 from lambdazoom.publishing.housekeeping import Housekeeping
 from lambdazoom.publishing.pipeline import settle
 from lambdazoom.publishing.sweeping import sweep
@@ -211,6 +212,44 @@ def test_a_source_that_is_empty_at_the_start_is_not_believed(workspace: Workspac
     with Housekeeping(workspace, told.append):
         wait_until(lambda: "holds no images at all" in caplog.text)
     assert told == []
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["away", "empty"])
+def test_what_was_deleted_is_told_once_the_drive_is_mounted(
+    is_there: bool, workspace: Workspace, draw: Draw, source: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.1)
+    for key in ("kept.jpg", "gone.jpg"):
+        draw(key)
+        settled(ImageKey(key), workspace)
+    (source / "gone.jpg").unlink()
+    drive = source.rename(source.parent / "drive")
+    if is_there:
+        source.mkdir()
+    told: list[str] = []
+    with Housekeeping(workspace, told.append):
+        wait_until(lambda: f"{source} holds no images" in caplog.text if is_there else f"{source} is not there" in caplog.text)
+        drive.rename(source)
+        wait_until(lambda: bool(told))
+        time.sleep(0.5)
+    assert told == ["gone.jpg"], "and only once"
+
+
+def test_a_full_temporary_folder_does_not_end_the_housekeeping(
+    workspace: Workspace, draw: Draw, source: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.1)
+    for key in ("kept.jpg", "gone.jpg"):
+        draw(key)
+        settled(ImageKey(key), workspace)
+    (source / "gone.jpg").unlink()
+    told: list[str] = []
+    monkeypatch.setattr(tempfile, "tempdir", str(source.parent / "full"))
+    with Housekeeping(workspace, told.append):
+        wait_until(lambda: "Trying again later" in caplog.text)
+        (source.parent / "full").mkdir()
+        wait_until(lambda: bool(told))
+    assert told == ["gone.jpg"]
 
 
 def test_serving_sweeps(workspace: Workspace, draw: Draw) -> None:

@@ -37,16 +37,20 @@ class Housekeeping:
         self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        self._attempt(self._tell_what_went)
+        has_told = False
         while not self._over.is_set():
+            has_told = has_told or self._attempt(self._tell_what_went)  # its drive may be mounted after we have started
             self._attempt(lambda: sweep(self._workspace, self._over.is_set))
             self._over.wait(SWEEP_SECONDS)
 
-    def _attempt(self, work: Callable[[], object]) -> None:
+    def _attempt(self, work: Callable[[], object]) -> bool:
+        """Whether that went well; if not, the next time comes."""
         try:
             work()
-        except LambdaZoomError as error:
-            log.warning("%s", error)
+        except (LambdaZoomError, OSError) as error:  # OSError: of our own temporary file, on a disk that is full
+            log.warning("%s Trying again later.", error)
+            return False
+        return True
 
     def _tell_what_went(self) -> None:
         with survey(self._workspace) as found:
