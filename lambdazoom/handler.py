@@ -6,10 +6,13 @@ Zappa calls `on_object_event` with the whole event. It catches TypeErrors and ca
 
 import logging
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from lambdazoom.model.errors import StorageError, Unfinished
@@ -36,6 +39,7 @@ class _Door:
     def workspace(self) -> Workspace:
         with self._lock:
             if self._workspace is None:
+                _clear_temporary_folder()
                 self._workspace = open_workspace(Settings.from_env(os.environ))
             return self._workspace
 
@@ -45,6 +49,17 @@ class _Door:
             if self._workspace is not None:
                 self._workspace.close()
             self._workspace = None
+
+
+def _clear_temporary_folder() -> None:
+    """Take away what a killed process left in this sandbox, which outlives it: an original there may take all the room of the next.
+
+    Elsewhere than on Lambda others may be at work in that folder.
+    """
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        for left in Path(tempfile.gettempdir()).glob("lambdazoom-*"):
+            log.warning("removing %s, which a process before this one has left", left)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 door = _Door()

@@ -20,6 +20,7 @@ from lambdazoom.publishing.workspace import Workspace, open_workspace
 from lambdazoom.storage.base import Headers
 from lambdazoom.storage.s3 import BucketStore
 from tests.conftest import encoded
+from tests.crews import temporary as temporary  # a fixture
 from tests.places import Buckets, Folders, object_event
 
 
@@ -151,3 +152,20 @@ def test_a_hint_that_can_not_be_left_keeps_no_image_waiting(aws: str, monkeypatc
         assert states(handler.door.workspace()) == {"cat.jpg": State.PUBLISHED}
     finally:
         handler.door.close()
+
+
+@pytest.mark.parametrize("function", ["lambdazoom-live", None], ids=["on Lambda", "elsewhere"])
+def test_what_a_killed_process_left_in_the_sandbox_makes_room_before_the_first_image_and_no_later(
+    function: str | None, places: Folders, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, foreign = temporary / "lambdazoom-k1ll3d", temporary / "of-somebody-else"
+    for folder in (left, foreign):
+        folder.mkdir()
+        (folder / "source.tif").write_bytes(b"1")
+    if function:
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", function)
+    handler.on_object_event(event_of(places), Context(seconds=900))
+    assert (left.exists(), foreign.exists()) == (function is None, True)
+    left.mkdir(exist_ok=True)
+    handler.on_object_event(event_of(places), Context(seconds=900))
+    assert left.exists(), "it may be at work"

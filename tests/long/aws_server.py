@@ -48,9 +48,11 @@ class Runtime:
         function.logs_backend.ensure_log_group(function.logs_group_name)
         environment = {**self._environment(function), **function.environment_vars}
         command = [self._python, "-I", "-S", str(BOOT), environment["LAMBDA_TASK_ROOT"], self._boto3_folder, function.handler]
-        done = subprocess.run(
-            command, input=json.dumps(event or {}).encode(), capture_output=True, env=environment, timeout=function.timeout
-        )
+        with tempfile.TemporaryDirectory(dir=self._root) as own:  # as each sandbox has one, which the function clears
+            environment["TMPDIR"] = own
+            done = subprocess.run(
+                command, input=json.dumps(event or {}).encode(), capture_output=True, env=environment, timeout=function.timeout
+            )
         output = done.stdout.decode("utf-8", "replace").rstrip("\n").splitlines() or ["{}"]
         log = done.stderr.decode("utf-8", "replace") + "\n".join(output[:-1])
         function.save_logs(log)

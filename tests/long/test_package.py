@@ -179,6 +179,7 @@ def test_under_awss_own_runtime_client(project: Project, unpacked: Path, tmp_pat
         **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
         "PATH": "/no/programs/here",
         "HOME": "/tmp",
+        "TMPDIR": str(tmp_path),  # it clears its sandbox's temporary folder
         "PYTHONPATH": f"{unpacked}:{tmp_path / 'client'}:{project.boto3_folder}",
         "LAMBDA_TASK_ROOT": str(unpacked),
         "AWS_LAMBDA_FUNCTION_NAME": "lambdazoom-live",

@@ -190,6 +190,7 @@ def test_on_lambda_the_function_starts_a_run_of_its_own(
     settings = write_python_settings(tmp_path)
     with lambda_server() as (address, events):
         there = {**environment, "AWS_LAMBDA_FUNCTION_NAME": "lambdazoom-live", "AWS_ENDPOINT_URL_LAMBDA": address}
+        there["TMPDIR"] = str(tmp_path)  # it clears its sandbox's temporary folder
         with ZappaFunction(settings, there, tmp_path / "log") as function:
             cookie = sign_in(function.invoke)
             possible = function.invoke(rest_event("GET", "/api/", {"Host": REST_HOST, "Cookie": cookie}))
