@@ -103,6 +103,22 @@ def test_what_hangs_is_ended_when_its_time_is_over(workspace: Workspace, draw: D
     assert children(os.getpid()) == []
 
 
+def test_what_a_crashed_process_had_started_does_not_outlive_it(workspace: Workspace, draw: Draw, tmp_path: Path) -> None:
+    """exiftool, stuck in a file, leads a session of its own, and nobody is left who would end it."""
+    draw("cat.jpg")
+    noted = tmp_path / "noted"
+    program = f"""
+import os, pathlib, signal, subprocess, sys, time
+stuck = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True, stdout=subprocess.DEVNULL)
+pathlib.Path({str(noted)!r}).write_text(str(stuck.pid))
+time.sleep(1)
+os.kill(os.getpid(), signal.SIGSEGV)
+"""
+    with pytest.raises(LambdaZoomError, match="ended by SIGSEGV"):
+        InChild(workspace, standing_in(program))(ImageKey("cat.jpg"), Wish(), lambda _: None)
+    wait_until(lambda: not is_running(int(noted.read_text())), 5)
+
+
 @pytest.mark.parametrize("end", ["sys.exit(0)", "os.kill(os.getpid(), signal.SIGTERM)"])
 def test_what_was_stopped_from_outside_is_tried_again_and_not_blamed(end: str, workspace: Workspace, draw: Draw) -> None:
     draw("cat.jpg")

@@ -22,7 +22,7 @@ from lambdazoom.model.keys import ImageKey
 from lambdazoom.model.records import ImageRecord, Progress
 from lambdazoom.model.settings import SETTINGS, Settings
 from lambdazoom.model.wishes import Wish
-from lambdazoom.publishing import limits, reports
+from lambdazoom.publishing import limits, owners, reports
 from lambdazoom.publishing.reports import End
 from lambdazoom.publishing.workspace import Workspace
 
@@ -168,9 +168,10 @@ class _Child:
             start_new_session=True,  # so that Ctrl-C is ours alone, and reaches it once
         )
         self.pid = self._process.pid
+        self._started: dict[int, str] = {}  # what it has started, and when: a number alone may be another's by now
 
     def lines(self) -> Iterator[bytes]:
-        """Each line, and an empty one now and then, until it has ended."""
+        """Each line, and an empty one now and then, until it has ended; meanwhile it is noted what it starts."""
         kept, is_open, pipe = b"", True, cast(IO[bytes], self._process.stdout)
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, selectors.EVENT_READ)
@@ -181,6 +182,7 @@ class _Child:
                     *whole, kept = (kept + chunk).split(b"\n")
                     yield from whole
                     kept = kept if len(kept) <= reports.MAX_BYTES else b""
+                self._note_started()
                 yield b""
         while self._process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
@@ -199,14 +201,20 @@ class _Child:
             self._process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """End it, and what it has started, if it still runs; give back its pipes."""
+        """End it, and what it has started and may have left running; give back its pipes."""
         with self._process:
-            if self._process.poll() is not None:
-                return
-            groups = [self.pid, *_children(self.pid)]  # exiftool leads a group of its own
+            groups = []
+            if self._process.poll() is None:  # or its number may be another's, too
+                groups.append(self.pid)
+                self._note_started()
+            # exiftool leads a group of its own, and stays if it is stuck
+            groups += [each for each, start in self._started.items() if owners.start_of(each) == start]
             for group in groups:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(group, signal.SIGKILL)
+
+    def _note_started(self) -> None:
+        self._started.update({each: start for each in _children(self.pid) if (start := owners.start_of(each))})
 
 
 def _children(process: int) -> list[int]:

@@ -15,8 +15,14 @@ _ENDED = ("Z", "X")
 def this_process() -> str:
     """The machine's start, the process and when it began; "" where the system does not tell."""
     here = _here()
-    status = _status(os.getpid())
-    return f"{here} {os.getpid()} {status[_STARTED]}" if here and status else ""
+    start = start_of(os.getpid())
+    return f"{here} {os.getpid()} {start}" if here and start else ""
+
+
+def start_of(process: int) -> str:
+    """When it began, in the machine's ticks, by which it is told from a later one of its number; "" if it is gone, or nothing tells."""
+    status = _status(process)
+    return status[_STARTED] if status else ""
 
 
 def is_gone(owner: str) -> bool:
