@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 
 def is_tiff(image: Image.Image) -> "TypeGuard[TiffImageFile]":
     """Whether Pillow's reader of TIFF opened it, which takes as long to load as a small image to be cut."""
-    reader = sys.modules.get("PIL.TiffImagePlugin")
-    return reader is not None and isinstance(image, reader.TiffImageFile)
+    # another thread may just be loading it: then there is no such class yet, and none of its images
+    opened_by = getattr(sys.modules.get("PIL.TiffImagePlugin"), "TiffImageFile", None)
+    return opened_by is not None and isinstance(image, opened_by)
