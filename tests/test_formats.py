@@ -114,6 +114,15 @@ def test_what_a_tga_calls_transparency_is_transparency(tmp_path: Path) -> None:
     assert (pixels_of(path) == 255).all()
 
 
+def test_a_colour_map_that_no_pixel_of_a_tga_refers_to_is_passed_over(tmp_path: Path) -> None:
+    grey, path = signpost().convert("L"), tmp_path / "signpost.tga"
+    plain = saved(grey, path).read_bytes()
+    with_map = bytearray(plain[:18])
+    with_map[1:8] = struct.pack("<BBHHB", 1, plain[2], 0, 256, 24)
+    path.write_bytes(bytes(with_map) + bytes(range(256)) * 3 + plain[18:])
+    assert np.array_equal(pixels_of(path), numbers(grey))
+
+
 def ramp() -> NDArray[np.uint16]:
     """All of 0 to 65,535, in steps."""
     return np.linspace(0, 65535, 256 * 64).round().astype(np.uint16).reshape(64, 256)

@@ -25,8 +25,13 @@ def _take_profile(image: ImageFile.ImageFile, file: BinaryIO) -> None:
         image.info["icc_profile"] = profile
 
 
-def _drop_unused_bits(image: ImageFile.ImageFile, file: BinaryIO) -> None:
-    """Of a TGA's pixels, those that are said to be no attribute: Pillow takes them for alpha (Truevision TGA 2.0, field 5.6)."""
+def _drop_what_is_unused(image: ImageFile.ImageFile, file: BinaryIO) -> None:
+    """Of a TGA, the colour map that no pixel refers to, which Pillow would make theirs all the same; and bits of the pixels.
+
+    Pillow takes those that are said to be no attribute for alpha (Truevision TGA 2.0, field 5.6).
+    """
+    if image.mode != "P":
+        image.palette = None
     before = file.tell()
     file.seek(_DESCRIPTOR)
     attribute_bits = file.read(1)[0] & 0x0F
@@ -58,4 +63,4 @@ def _has_transparency(file: BinaryIO) -> bool:
     return bool(section_bytes and layers_bytes and count < 0)
 
 
-_BY_KIND = {"JPEG2000": _take_profile, "TGA": _drop_unused_bits, "PSD": _drop_saved_selection}
+_BY_KIND = {"JPEG2000": _take_profile, "TGA": _drop_what_is_unused, "PSD": _drop_saved_selection}
