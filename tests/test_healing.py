@@ -214,15 +214,20 @@ def test_a_source_that_is_empty_at_the_start_is_not_believed(workspace: Workspac
     assert told == []
 
 
+def delete_one_of_two(workspace: Workspace, draw: Draw, source: Path) -> None:
+    """Publish both, and delete the original of gone.jpg while nobody watches."""
+    for key in ("kept.jpg", "gone.jpg"):
+        draw(key)
+        settled(ImageKey(key), workspace)
+    (source / "gone.jpg").unlink()
+
+
 @pytest.mark.parametrize("is_there", [False, True], ids=["away", "empty"])
 def test_what_was_deleted_is_told_once_the_drive_is_mounted(
     is_there: bool, workspace: Workspace, draw: Draw, source: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.1)
-    for key in ("kept.jpg", "gone.jpg"):
-        draw(key)
-        settled(ImageKey(key), workspace)
-    (source / "gone.jpg").unlink()
+    delete_one_of_two(workspace, draw, source)
     drive = source.rename(source.parent / "drive")
     if is_there:
         source.mkdir()
@@ -239,10 +244,7 @@ def test_a_full_temporary_folder_does_not_end_the_housekeeping(
     workspace: Workspace, draw: Draw, source: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "SWEEP_SECONDS", 0.1)
-    for key in ("kept.jpg", "gone.jpg"):
-        draw(key)
-        settled(ImageKey(key), workspace)
-    (source / "gone.jpg").unlink()
+    delete_one_of_two(workspace, draw, source)
     told: list[str] = []
     monkeypatch.setattr(tempfile, "tempdir", str(source.parent / "full"))
     with Housekeeping(workspace, told.append):
